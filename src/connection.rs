@@ -1,0 +1,332 @@
+//! The connection: requests in, answers out, in order, until one side has had enough.
+//!
+//! ```text
+//!            ┌───────────────────────────────────────────────────────────────┐
+//!            ▼                                                               │
+//!       next_head() ──head──▶ exchange() ──no body──▶ answer() ──open──▶ use up the input
+//!        │   │  ▲                │  ▲                    │
+//!        │  fill()               │ drain()             close
+//!        │                       ▼                       ▼
+//!        └──doubtful framing─▶ refuse() ──────────▶ flush(), linger
+//! ```
+//!
+//! 1. A request is answered when all of it is there, and in the order in which it came.
+//! 2. Answers are written when nothing more can be answered: a hundred requests in one packet get
+//!    one write. This is all that pipelining takes (RFC 9112 §9.3.2).
+//! 3. Every wait has an end, and a head or a body has *one* deadline for all its reads.
+//! 4. After an error of framing the connection ends: nobody knows where the next request begins.
+//!
+//! The naive version reads once, answers once, and closes.
+//!
+//! Next: [`crate::socket`], then [`crate::input`].
+
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpStream};
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use crate::access;
+use crate::access_log;
+use crate::body::Drain;
+use crate::head::{Found, HeadSearch};
+use crate::input::Input;
+use crate::refusal::Refusal;
+use crate::request::{Framing, Request};
+use crate::response::{Clock, Persistence, Reply, Sent};
+use crate::server::Config;
+use crate::slots::Seat;
+use crate::socket::{Socket, Wait};
+use crate::stage::{Stage, reached};
+use crate::store::Store;
+
+/// How much a client may send, and how long it may take.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// The largest head, in bytes.
+    pub head_bytes: usize,
+    /// The largest body, in bytes.
+    pub body_bytes: u64,
+    /// From the first byte of a head to its last.
+    pub head_time: Duration,
+    /// From the end of the head to the end of the body.
+    pub body_time: Duration,
+    /// From an answer to the first byte of the next request.
+    pub idle_time: Duration,
+    /// For the client to take what we write.
+    pub write_time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            head_bytes: 64 << 10,
+            body_bytes: 1 << 20,
+            head_time: Duration::from_secs(10),
+            body_time: Duration::from_secs(30),
+            idle_time: Duration::from_mins(1),
+            write_time: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Output is written when it has grown to this many bytes, even if more could be answered.
+const OUTPUT_FULL: usize = 64 << 10;
+
+struct Connection<'s> {
+    seat: &'s mut Seat,
+    socket: Socket<'s>,
+    limits: &'s Limits,
+    input: Input,
+    answers: Answers<'s>,
+}
+
+/// The way from a request to its answer, which no longer concerns the socket.
+struct Answers<'s> {
+    store: &'s Store,
+    config: &'s Config,
+    /// Answers that are not written yet.
+    output: Vec<u8>,
+    clock: Clock,
+    log: Option<access_log::Lines>,
+}
+
+/// Why a connection ends.
+enum End {
+    /// One side closes, and nothing is left to say.
+    Close,
+    /// We close first, and the client may still be sending.
+    Linger,
+    /// The client did something after which we can't go on; it is told.
+    Refuse(Refusal),
+    /// The peer is gone, or as good as gone.
+    Gone,
+}
+
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> Self {
+        End::Refuse(refusal)
+    }
+}
+
+/// Serves a connection from its first byte to its last.
+pub(crate) fn serve(
+    stream: &TcpStream,
+    seat: &mut Seat,
+    peer: SocketAddr,
+    store: &Store,
+    config: &Config,
+) {
+    let mut connection = Connection {
+        seat,
+        socket: Socket::new(stream),
+        limits: &config.limits,
+        input: Input::new(),
+        answers: Answers {
+            store,
+            config,
+            output: Vec::new(),
+            clock: Clock::default(),
+            log: config.log.then(|| access_log::Lines::new(peer.ip())),
+        },
+    };
+    loop {
+        let exchanged = connection.next_head().and_then(|head| connection.exchange(head));
+        if let Err(end) = exchanged {
+            return connection.finish(end);
+        }
+    }
+}
+
+impl Connection<'_> {
+    /// Waits for a whole head, and returns where in the input it is.
+    fn next_head(&mut self) -> Result<Range<usize>, End> {
+        let mut search = HeadSearch::default();
+        let mut deadline = None;
+        loop {
+            let input = self.input.unread();
+            match search.look(input, self.limits.head_bytes)? {
+                Found::Head(head) => return Ok(head),
+                Found::Lines(start) => {
+                    Request::parse(&mut input[start..])?;
+                }
+                Found::Nothing => {}
+            }
+            let wait = if search.has_begun(input) {
+                let time = self.limits.head_time;
+                let deadline = *deadline.get_or_insert_with(|| Instant::now() + time);
+                if !self.seat.begin() {
+                    return Err(End::Gone);
+                }
+                Wait::Until(deadline)
+            } else {
+                self.flush()?;
+                if !self.seat.wait() {
+                    return Err(End::Gone);
+                }
+                // A server that stops takes what has already come, and waits for nothing.
+                let stopping = self.seat.is_stopping();
+                Wait::For(if stopping { Duration::ZERO } else { self.limits.idle_time })
+            };
+            self.fill(wait, deadline.map(|_| Refusal::HeadTimeout))?;
+        }
+    }
+
+    /// Answers the request whose head is there, when its body is there too.
+    fn exchange(&mut self, head: Range<usize>) -> Result<(), End> {
+        let mut request = parse(&mut self.input, &head)?;
+        let has_body = request.framing != Framing::Length(0);
+        // Who asks before sending a body is answered at once, and spared the body.
+        let unread_body = has_body && request.expects_continue;
+        if has_body {
+            let drain = Drain::new(request.framing, self.limits.body_bytes)?;
+            if !unread_body {
+                self.drain(drain, head.end)?;
+                // Read again: the bytes may have moved meanwhile.
+                request = parse(&mut self.input, &head)?;
+            }
+        }
+        if !self.seat.answer() {
+            return Err(End::Gone);
+        }
+        let last = unread_body || self.seat.is_stopping();
+        let open = self.answers.answer(&request, last);
+        self.input.use_up(head.end);
+        if !open {
+            let rest = unread_body || !self.input.unread().is_empty();
+            return Err(if rest { End::Linger } else { End::Close });
+        }
+        if self.answers.output.len() >= OUTPUT_FULL {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Reads the body that begins at `start`, and takes it out of the input.
+    fn drain(&mut self, mut drain: Drain, start: usize) -> Result<(), End> {
+        let deadline = Wait::Until(Instant::now() + self.limits.body_time);
+        loop {
+            let (taken, done) = drain.take(&self.input.unread()[start..])?;
+            self.input.cut(start..start + taken);
+            if done {
+                return Ok(());
+            }
+            if !self.seat.begin() {
+                return Err(End::Gone);
+            }
+            self.fill(deadline, Some(Refusal::BodyTimeout))?;
+        }
+    }
+
+    /// Reads more input. What can be answered has been, so the answers go out first.
+    fn fill(&mut self, wait: Wait, at_timeout: Option<Refusal>) -> Result<(), End> {
+        self.flush()?;
+        let space = self.input.space();
+        match self.socket.read(space, wait) {
+            Ok(0) => Err(End::Close),
+            Ok(count) => {
+                reached(Stage::BytesRead(&space[..count]));
+                self.input.filled(count);
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::TimedOut => {
+                Err(at_timeout.map_or(End::Close, End::Refuse))
+            }
+            Err(_) => Err(End::Gone),
+        }
+    }
+
+    /// Writes the answers that are ready.
+    fn flush(&mut self) -> Result<(), End> {
+        let Answers { output, log, .. } = &mut self.answers;
+        if output.is_empty() {
+            return Ok(());
+        }
+        let written = self.socket.write(output, self.limits.write_time);
+        reached(Stage::Written(output));
+        output.clear();
+        if output.capacity() > OUTPUT_FULL {
+            *output = Vec::new();
+        }
+        if let Some(log) = log {
+            log.print();
+        }
+        written.map_err(|_| End::Gone)
+    }
+
+    fn finish(&mut self, end: End) {
+        let linger = match end {
+            End::Gone => return,
+            End::Close => false,
+            End::Linger => true,
+            End::Refuse(refusal) => {
+                self.answers.refuse(&refusal, self.input.unread());
+                true
+            }
+        };
+        if self.flush().is_ok() && linger {
+            self.socket.linger(self.input.space());
+        }
+    }
+}
+
+impl Answers<'_> {
+    /// Appends the answer to the output, and returns whether the connection stays open.
+    fn answer(&mut self, request: &Request<'_>, last: bool) -> bool {
+        let Request { method, path, query, .. } = *request;
+        reached(Stage::Parsed { method, path, query });
+        let persistence = if last { Persistence::Close } else { request.persistence };
+        let with_body = method != "HEAD";
+        let date = self.clock.date();
+        let output = &mut self.output;
+        let before = output.len();
+        // A panic in a handler is that request's problem alone.
+        let served = catch_unwind(AssertUnwindSafe(|| {
+            access::check(request, &self.config.allow_hosts)?;
+            let handler = self.config.routes.find(method, path)?;
+            handler(self.store, query, Reply { output, date, persistence, with_body })
+        }));
+        let sent = served.unwrap_or(Err(Refusal::Panic)).unwrap_or_else(|refusal| {
+            let output = &mut self.output;
+            output.truncate(before);
+            let verdict = refusal.verdict();
+            let reply = Reply { output, date, persistence, with_body };
+            reply.send(verdict.status, &verdict.sentence)
+        });
+        if let Some(log) = &mut self.log {
+            log.add(request.line, sent, date);
+        }
+        persistence != Persistence::Close
+    }
+
+    /// Appends the last answer: what was wrong with `input`.
+    fn refuse(&mut self, refusal: &Refusal, input: &[u8]) {
+        let date = self.clock.date();
+        let sent = last_answer(refusal, &mut self.output, date);
+        if let Some(log) = &mut self.log {
+            log.add(input, sent, date);
+        }
+    }
+}
+
+fn parse<'i>(input: &'i mut Input, head: &Range<usize>) -> Result<Request<'i>, Refusal> {
+    let request = Request::parse(&mut input.unread()[head.clone()])?;
+    // HeadSearch found the empty line that ends it.
+    request.ok_or(Refusal::BadRequestLine)
+}
+
+fn last_answer(refusal: &Refusal, output: &mut Vec<u8>, date: &str) -> Sent {
+    let verdict = refusal.verdict();
+    let reply = Reply { output, date, persistence: Persistence::Close, with_body: true };
+    reply.send(verdict.status, &verdict.sentence)
+}
+
+/// Tells a client that there is no slot for it, and ends the connection.
+pub(crate) fn turn_away(stream: &TcpStream) {
+    let mut output = Vec::new();
+    let mut socket = Socket::new(stream);
+    last_answer(&Refusal::NoSlot, &mut output, Clock::default().date());
+    if socket.write(&output, Duration::from_secs(1)).is_ok() {
+        socket.linger(&mut [0; 1024]);
+    }
+}

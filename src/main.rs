@@ -1,0 +1,113 @@
+//! The program: reads its options, opens the store, serves, and stops in order.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Context as _;
+use dbserver::options::{self, Command, Options};
+use dbserver::{Config, Keeping, Store, listener, serve};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+fn main() -> ExitCode {
+    let options = match options::parse(std::env::args_os().skip(1)) {
+        Ok(Command::Serve(options)) => options,
+        Ok(Command::Print(text)) => {
+            say(text);
+            return ExitCode::SUCCESS;
+        }
+        Err(sentence) => {
+            complain(&format!("{sentence}\nTry 'dbserver --help'."));
+            return ExitCode::from(2);
+        }
+    };
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> anyhow::Result<()> {
+    let mut signals = watch_signals()?;
+    let max_connections = room_for(options.max_connections);
+    let listeners = listener::bind(&options.host, options.port)?;
+    let address = listeners.first().context("no listener")?.local_addr()?;
+    if !address.ip().is_loopback() {
+        complain(&format!(
+            "warning: {} is not a loopback address: whoever reaches it can read and write",
+            address.ip()
+        ));
+    }
+    let store = match &options.data {
+        Some(path) => {
+            Store::open(path, Keeping { sync: options.sync, compact_over: options.compact_over })?
+        }
+        None => Store::in_memory(),
+    };
+    let config = Config {
+        max_connections,
+        allow_hosts: options.allow_hosts.clone(),
+        log: options.log,
+        ..Config::default()
+    };
+    let server = serve(listeners, store.clone(), config)?;
+
+    let host = match options.host.as_str() {
+        host if host.contains(':') && !host.starts_with('[') => format!("[{host}]"),
+        host => host.to_string(),
+    };
+    say(&format!("Started Simple DB server on http://{host}:{}/\n", address.port()));
+    signals.forever().next();
+    server.stop();
+    store.close()?;
+    say("Stopped Simple DB server\n");
+    Ok(())
+}
+
+/// Signals that end the server in order: Ctrl-C, kill, and a terminal that is gone. The second one
+/// ends it at once.
+fn watch_signals() -> anyhow::Result<Signals> {
+    let asked = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        // In this order: the first time, the first handler finds `asked` still false.
+        signal_hook::flag::register_conditional_default(signal, Arc::clone(&asked))?;
+        signal_hook::flag::register(signal, Arc::clone(&asked))?;
+    }
+    // A file that may not grow any more (ulimit -f) is an error of the write, and no reason to die.
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default())?;
+    Ok(Signals::new([SIGINT, SIGTERM, SIGHUP])?)
+}
+
+/// Raises the limit on open files as far as the system lets us, and returns how many connections
+/// fit below it.
+fn room_for(wanted: usize) -> usize {
+    /// Listeners, the data file, its replacement, standard streams, and some to spare.
+    const OURS: u64 = 16;
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let now = if setrlimit(Resource::Nofile, raised).is_ok() { raised } else { limit };
+    let room = now.current.map_or(u64::MAX, |files| files.saturating_sub(OURS).max(1));
+    let room = usize::try_from(room).unwrap_or(usize::MAX);
+    if room < wanted {
+        complain(&format!(
+            "warning: the system's limit on open files leaves room for {room} connections, not {wanted}"
+        ));
+    }
+    room.min(wanted)
+}
+
+/// Prints on standard output, at once. Where that is closed, the server goes on.
+fn say(text: &str) {
+    let mut output = std::io::stdout();
+    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+}
+
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "dbserver: {text}");
+}

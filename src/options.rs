@@ -1,0 +1,269 @@
+//! The options: what the user typed, checked before anything happens.
+//!
+//! A wrong command line is one sentence that names the flag, and exit code 2. The library (lexopt)
+//! splits arguments; the help text below is written, not generated, so that it reads well.
+//!
+//! Next: [`crate::listener`].
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use lexopt::{Arg, Parser, ValueExt as _};
+
+use crate::journal::SyncWhen;
+use crate::store::Keeping;
+
+/// What `--help` prints.
+pub const HELP: &str = "\
+Simple DB server: a key-value store over HTTP
+
+Usage: dbserver [OPTIONS]
+
+  -p, --port <PORT>             port to listen on; 0 takes a free one [default: 4000]
+      --host <HOST>             name or address to listen on [default: localhost]
+  -d, --data <FILE>             JSON-lines file that keeps the data [default: data.jsonl]
+      --memory                  keep the data in memory only
+      --sync <WHEN>             always, never, or an interval such as 100ms [default: always]
+      --allow-host <NAME>       another name that clients may call us by; may be repeated
+      --max-connections <N>     [default: 1024]
+      --log                     one line per request on standard error, in Common Log Format
+  -h, --help                    -V, --version
+";
+
+/// What `--version` prints.
+pub const VERSION: &str = concat!("dbserver ", env!("CARGO_PKG_VERSION"), "\n");
+
+/// What to do.
+#[derive(Debug, PartialEq)]
+pub enum Command {
+    /// Run the server.
+    Serve(Options),
+    /// Print this and be done.
+    Print(&'static str),
+}
+
+/// How to run the server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// The port; 0 takes a free one.
+    pub port: u16,
+    /// The name or address to listen on.
+    pub host: String,
+    /// The data file; none keeps the data in memory.
+    pub data: Option<PathBuf>,
+    /// When a set is safe from a loss of power.
+    pub sync: SyncWhen,
+    /// A data file of no more than this many bytes is not compacted. `--compact-over`, which the
+    /// help does not list: it is for tests and for the curious.
+    pub compact_over: u64,
+    /// Names that clients may call us by.
+    pub allow_hosts: Vec<String>,
+    /// How many connections there may be at a time.
+    pub max_connections: usize,
+    /// Whether to print a line for each request.
+    pub log: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let Keeping { sync, compact_over } = Keeping::default();
+        Options {
+            port: 4000,
+            host: "localhost".into(),
+            data: Some("data.jsonl".into()),
+            sync,
+            compact_over,
+            allow_hosts: Vec::new(),
+            max_connections: 1024,
+            log: false,
+        }
+    }
+}
+
+/// Reads a command line, without the program's name.
+///
+/// # Errors
+/// A sentence that names the flag.
+///
+/// # Examples
+/// ```
+/// use dbserver::options::{Command, parse};
+///
+/// let Ok(Command::Serve(options)) = parse(["--port", "0", "--memory"]) else { panic!() };
+/// assert_eq!((options.port, options.data), (0, None));
+/// assert_eq!(
+///     parse(["--port", "http"]).unwrap_err(),
+///     "--port: \"http\" is not a number from 0 to 65535"
+/// );
+/// ```
+pub fn parse<A>(arguments: A) -> Result<Command, String>
+where
+    A: IntoIterator,
+    A::Item: Into<OsString>,
+{
+    let mut parser =
+        Parser::from_args(arguments.into_iter().map(Into::into).collect::<Vec<OsString>>());
+    let mut options = Options::default();
+    let mut memory = false;
+    let mut data = None;
+    while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
+        match argument {
+            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Print(HELP)),
+            Arg::Short('V') | Arg::Long("version") => return Ok(Command::Print(VERSION)),
+            Arg::Short('p') | Arg::Long("port") => {
+                options.port = number(&mut parser, "--port", 0, u16::MAX)?;
+            }
+            Arg::Long("host") => {
+                options.host = text(&mut parser, "--host", "a name or an address")?;
+            }
+            Arg::Short('d') | Arg::Long("data") => {
+                let file = parser.value().map_err(|_| "--data needs a file".to_string())?;
+                if file.is_empty() {
+                    return Err("--data needs a file".into());
+                }
+                data = Some(PathBuf::from(file));
+            }
+            Arg::Long("memory") => memory = true,
+            Arg::Long("sync") => {
+                let when = text(&mut parser, "--sync", WHEN)?;
+                options.sync =
+                    sync_when(&when).ok_or_else(|| format!("--sync: {when:?} is not {WHEN}"))?;
+            }
+            Arg::Long("allow-host") => {
+                let name = text(&mut parser, "--allow-host", "a name")?;
+                // A name in a Host field has no port and no trailing dot to compare.
+                if name.contains(['/', ':', ' ']) {
+                    return Err(format!("--allow-host: {name:?} is not a host name alone"));
+                }
+                options.allow_hosts.push(name.trim_end_matches('.').to_string());
+            }
+            Arg::Long("max-connections") => {
+                options.max_connections = number(&mut parser, "--max-connections", 1, 1_000_000)?;
+            }
+            Arg::Long("compact-over") => {
+                options.compact_over = number(&mut parser, "--compact-over", 0, u64::MAX)?;
+            }
+            Arg::Long("log") => options.log = true,
+            Arg::Value(value) => {
+                return Err(format!(
+                    "{:?} is not expected: dbserver takes options only",
+                    value.to_string_lossy()
+                ));
+            }
+            Arg::Short(letter) => return Err(format!("-{letter} is not an option of dbserver")),
+            Arg::Long(name) => return Err(format!("--{name} is not an option of dbserver")),
+        }
+    }
+    if memory && data.is_some() {
+        return Err("--memory and --data do not go together".into());
+    }
+    options.data = if memory { None } else { data.or(options.data) };
+    Ok(Command::Serve(options))
+}
+
+const WHEN: &str = "always, never, or an interval such as 100ms";
+
+fn text(parser: &mut Parser, flag: &str, what: &str) -> Result<String, String> {
+    let value = parser.value().map_err(|_| format!("{flag} needs {what}"))?;
+    let value = value.string().map_err(|_| format!("{flag} needs {what}"))?;
+    if value.is_empty() { Err(format!("{flag} needs {what}")) } else { Ok(value) }
+}
+
+fn number<N>(parser: &mut Parser, flag: &str, least: N, most: N) -> Result<N, String>
+where
+    N: FromStr + PartialOrd + std::fmt::Display,
+{
+    let range = format!("a number from {least} to {most}");
+    let value = text(parser, flag, &range)?;
+    match value.parse() {
+        Ok(number) if (least..=most).contains(&number) => Ok(number),
+        _ => Err(format!("{flag}: {value:?} is not {range}")),
+    }
+}
+
+fn sync_when(text: &str) -> Option<SyncWhen> {
+    match text {
+        "always" => return Some(SyncWhen::Always),
+        "never" => return Some(SyncWhen::Never),
+        _ => {}
+    }
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        _ => return None,
+    };
+    let interval = number.parse::<u64>().ok()?.checked_mul(millis)?;
+    // Zero would be "always", and says so better; a day is as good as never.
+    (1..=86_400_000).contains(&interval).then(|| SyncWhen::Every(Duration::from_millis(interval)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(arguments: &[&str]) -> Options {
+        match parse(arguments) {
+            Ok(Command::Serve(options)) => options,
+            other => panic!("{arguments:?}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_those_that_the_help_states() {
+        let options = options(&[]);
+        assert!(HELP.contains(&format!("[default: {}]", options.port)));
+        assert!(HELP.contains(&format!("[default: {}]", options.host)));
+        assert!(HELP.contains(&format!("[default: {}]", options.data.unwrap().display())));
+        assert!(HELP.contains(&format!("[default: {}]", options.max_connections)));
+        assert_eq!(options.sync, SyncWhen::Always);
+        assert!(HELP.contains("[default: always]"));
+    }
+
+    #[test]
+    fn reads_each_flag() {
+        assert_eq!(options(&["-p0"]).port, 0);
+        assert_eq!(options(&["--port=65535"]).port, 65535);
+        assert_eq!(options(&["-d", "a b"]).data, Some("a b".into()));
+        assert_eq!(options(&["--memory"]).data, None);
+        assert_eq!(options(&["--sync", "never"]).sync, SyncWhen::Never);
+        assert_eq!(options(&["--allow-host=a", "--allow-host", "b."]).allow_hosts, ["a", "b"]);
+        assert!(options(&["--log"]).log);
+        for (text, millis) in [("100ms", 100), ("2s", 2000), ("1m", 60_000)] {
+            let every = SyncWhen::Every(Duration::from_millis(millis));
+            assert_eq!(options(&["--sync", text]).sync, every);
+        }
+        assert_eq!(parse(["--memory", "-V"]), Ok(Command::Print(VERSION)));
+    }
+
+    #[test]
+    fn a_wrong_command_line_names_the_flag() {
+        for (arguments, wanted) in [
+            (&["--port"][..], "--port needs"),
+            (&["--port", "x"], "--port: \"x\" is not"),
+            (&["--port", "65536"], "--port: \"65536\" is not"),
+            (&["-p", "-1"], "--port"),
+            (&["--sync", "soon"], "--sync: \"soon\" is not"),
+            (&["--sync", "0ms"], "--sync: \"0ms\" is not"),
+            (&["--sync", "10"], "--sync: \"10\" is not"),
+            (&["--sync", "10h"], "--sync: \"10h\" is not"),
+            (&["--max-connections", "0"], "--max-connections: \"0\" is not"),
+            (&["--host", ""], "--host needs"),
+            (&["--data"], "--data needs"),
+            (&["--data", ""], "--data needs"),
+            (&["--allow-host", "http://a"], "--allow-host: "),
+            (&["--memory", "-d", "a"], "--memory and --data"),
+            (&["--memory=yes"], "memory"),
+            (&["--prot"], "--prot is not"),
+            (&["-x"], "-x is not"),
+            (&["4000"], "\"4000\" is not expected"),
+        ] {
+            let sentence = parse(arguments).unwrap_err();
+            assert!(sentence.contains(wanted), "{arguments:?}: {sentence}");
+        }
+    }
+}

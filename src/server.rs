@@ -1,0 +1,268 @@
+//! The server: accepts connections, gives each a thread, and ends them all when it stops.
+//!
+//! There is no thread that accepts and hands over: that would be one more sleep and one more
+//! wake-up for each connection. Instead the threads take turns at the listener.
+//!
+//! ```text
+//!        ┌──────────────────────── a place at the listener? ◀──────────────┐
+//!        ▼                                   │ no                          │
+//!    accept() ──a connection──▶ is somebody  ▼                             │
+//!                               else in accept()? ──yes──▶ serve it ───────┘
+//!                                  └─no─▶ start a thread that is ──▲
+//! ```
+//!
+//! 1. As long as the server runs, somebody is in `accept()`.
+//! 2. A thread that has served its connection takes the next one. Starting and ending threads is
+//!    most of what a short connection costs.
+//! 3. A system that has no more threads or file descriptors to give is met with fewer connections,
+//!    not with a panic and not with a busy loop.
+//! 4. What happens on one connection, a panic included, touches no other.
+//!
+//! The naive version, `for stream in listener.incoming() { thread::spawn(…) }`, starts as many
+//! threads as there are clients, and panics when the system refuses one.
+//!
+//! Next: [`crate::slots`].
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use crate::connection::{self, Limits};
+use crate::router::Routes;
+use crate::slots::Slots;
+use crate::store::Store;
+
+/// What there is to choose about a server.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The dispatch table.
+    pub routes: Routes,
+    /// How many connections there may be at a time.
+    pub max_connections: usize,
+    /// Names that clients may call us by, besides `localhost`.
+    pub allow_hosts: Vec<String>,
+    /// Whether to print a line for each request on standard error.
+    pub log: bool,
+    /// How much a client may send, and how long it may take.
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            routes: Routes::default(),
+            max_connections: 1024,
+            allow_hosts: Vec::new(),
+            log: false,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// How many threads may be in `accept()` on one listener. More than one is there only after
+/// connections have ended, for the next ones.
+const MAX_ACCEPTING: usize = 32;
+
+/// How many clients may be told at a time that there is no slot for them.
+const MAX_TURNED_AWAY: usize = 32;
+
+/// A thread's stack, in bytes: the deepest path, a panic's backtrace, fits. Only what is touched
+/// takes memory.
+const STACK: usize = 256 << 10;
+
+/// How long the last requests have when the server stops.
+const LAST_REQUESTS: Duration = Duration::from_secs(4);
+
+/// After an `accept()` that failed for lack of something.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A server that runs. It goes on when this is dropped; [`Server::stop`] ends it.
+#[derive(Debug)]
+pub struct Server {
+    ports: Vec<Arc<Port>>,
+    shared: Arc<Shared>,
+}
+
+/// One listener.
+#[derive(Debug)]
+struct Port {
+    listener: TcpListener,
+    /// How many threads are in `accept()`, or on their way into it.
+    accepting: AtomicUsize,
+    shared: Arc<Shared>,
+}
+
+/// What all threads of a server need.
+#[derive(Debug)]
+struct Shared {
+    slots: Arc<Slots>,
+    store: Store,
+    config: Config,
+    /// How many clients are being told that there is no slot for them.
+    turned_away: AtomicUsize,
+}
+
+/// Serves the pairs of `store` on these listeners, in threads of its own.
+///
+/// # Errors
+/// Where not even one thread for each listener can be started.
+///
+/// # Examples
+/// ```
+/// use dbserver::{Config, Store, listener, serve};
+///
+/// let listeners = listener::bind("localhost", 0)?;
+/// let server = serve(listeners, Store::in_memory(), Config::default())?;
+/// // Clients are served now, until:
+/// server.stop();
+/// # anyhow::Ok(())
+/// ```
+pub fn serve(listeners: Vec<TcpListener>, store: Store, config: Config) -> anyhow::Result<Server> {
+    let shared = Arc::new(Shared {
+        slots: Arc::new(Slots::new(config.max_connections)),
+        store,
+        config,
+        turned_away: AtomicUsize::new(0),
+    });
+    let mut server = Server { ports: Vec::new(), shared };
+    for listener in listeners {
+        let port = Arc::new(Port {
+            listener,
+            accepting: AtomicUsize::new(0),
+            shared: Arc::clone(&server.shared),
+        });
+        server.ports.push(Arc::clone(&port));
+        if let Err(error) = port.start_thread() {
+            server.stop();
+            return Err(error).context("cannot start a thread");
+        }
+    }
+    Ok(server)
+}
+
+impl Server {
+    /// Takes no more connections, lets requests that have begun be answered, for some seconds at
+    /// most, and ends all connections.
+    pub fn stop(&self) {
+        self.shared.slots.stop();
+        for port in &self.ports {
+            port.wake_all();
+        }
+        self.shared.slots.drain(LAST_REQUESTS);
+    }
+}
+
+impl Port {
+    /// Starts a thread in `accept()`.
+    fn start_thread(self: &Arc<Self>) -> io::Result<()> {
+        let port = Arc::clone(self);
+        self.accepting.fetch_add(1, SeqCst);
+        let thread = thread::Builder::new().name("connection".into()).stack_size(STACK);
+        let started = thread.spawn(move || port.run());
+        if started.is_err() {
+            self.accepting.fetch_sub(1, SeqCst);
+        }
+        started.map(drop)
+    }
+
+    /// Takes turns at the listener until the server stops, or enough others do.
+    fn run(self: Arc<Self>) {
+        loop {
+            let accepted = self.listener.accept();
+            let others = self.accepting.fetch_sub(1, SeqCst) - 1;
+            match accepted {
+                Ok((stream, peer)) => {
+                    // While nobody else can be had for the listener, this thread must stay there.
+                    let alone = others == 0
+                        && !self.shared.slots.is_stopping()
+                        && self.start_thread().is_err();
+                    if alone {
+                        drop(stream);
+                    } else {
+                        self.serve(stream, peer);
+                    }
+                }
+                Err(error) => {
+                    if self.shared.slots.is_stopping() {
+                        return;
+                    }
+                    self.recover(&error);
+                }
+            }
+            if self.accepting.fetch_add(1, SeqCst) >= MAX_ACCEPTING {
+                self.accepting.fetch_sub(1, SeqCst);
+                return;
+            }
+        }
+    }
+
+    fn serve(&self, stream: TcpStream, peer: SocketAddr) {
+        let stream = Arc::new(stream);
+        // Answers are written whole, so there is nothing for Nagle's algorithm to wait for.
+        let _ = stream.set_nodelay(true);
+        match self.shared.slots.take(&stream) {
+            Some(mut seat) => {
+                let served = catch_unwind(AssertUnwindSafe(|| {
+                    connection::serve(
+                        &stream,
+                        &mut seat,
+                        peer,
+                        &self.shared.store,
+                        &self.shared.config,
+                    );
+                }));
+                // The message was printed when it happened; the connection is closed here.
+                drop(served);
+            }
+            None => self.turn_away(&stream),
+        }
+    }
+
+    fn turn_away(&self, stream: &TcpStream) {
+        if self.shared.turned_away.fetch_add(1, SeqCst) < MAX_TURNED_AWAY {
+            connection::turn_away(stream);
+        }
+        self.shared.turned_away.fetch_sub(1, SeqCst);
+    }
+
+    /// After an `accept()` that failed.
+    fn recover(&self, error: &io::Error) {
+        match error.kind() {
+            // A signal, or a client that was gone before we came.
+            ErrorKind::Interrupted | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset => {}
+            // Most likely there is no file descriptor left: one that waits gives up its own. A
+            // pause, because the error comes at once and would come again.
+            _ => {
+                self.shared.slots.evict_one();
+                thread::sleep(PAUSE);
+            }
+        }
+    }
+
+    /// Has every thread in `accept()` see that the server stops.
+    ///
+    /// A thread that blocks there wakes up for a connection, so it is given one. What other
+    /// clients have in the queue is accepted first, and answered.
+    fn wake_all(&self) {
+        let _ = self.listener.set_nonblocking(true);
+        let Ok(mut address) = self.listener.local_addr() else {
+            return;
+        };
+        if address.ip().is_unspecified() {
+            address.set_ip(match address.ip() {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        let deadline = Instant::now() + Duration::from_secs(1);
+        while self.accepting.load(SeqCst) > 0 && Instant::now() < deadline {
+            let _ = TcpStream::connect_timeout(&address, Duration::from_millis(100));
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The store: pairs that can be read and set, and that are there again after a restart.
+//!
+//! It puts three things together that know nothing of each other's work: the map in memory
+//! ([`crate::map`]), the file ([`crate::journal`]), and the decision when the file is worth
+//! rewriting ([`crate::compaction`]). Without a file the pairs live as long as the process.
+//!
+//! Next: [`crate::map`].
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use crate::compaction;
+use crate::disk::{DataFile, Disk, RealDisk};
+use crate::journal::{Journal, NotKept, SyncWhen};
+use crate::map::{Map, lock};
+use crate::replay::replay;
+
+/// After a compaction that failed, the next one waits this long.
+const COMPACT_AGAIN: Duration = Duration::from_secs(30);
+
+/// How a store keeps its file.
+#[derive(Debug, Clone, Copy)]
+pub struct Keeping {
+    /// When a set is safe from a loss of power.
+    pub sync: SyncWhen,
+    /// A file of no more than this many bytes is never compacted.
+    pub compact_over: u64,
+}
+
+impl Default for Keeping {
+    fn default() -> Self {
+        Keeping { sync: SyncWhen::Always, compact_over: 1 << 20 }
+    }
+}
+
+/// Keys and values. A clone is another handle on the same pairs.
+#[derive(Debug, Clone)]
+pub struct Store(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    map: Map,
+    file: Option<Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    journal: Journal,
+    compact_over: u64,
+    /// Whether a compaction is going on.
+    compacting: AtomicBool,
+    /// The thread of the last compaction, and when the next one may be tried.
+    compaction: Mutex<(Option<JoinHandle<()>>, Option<Instant>)>,
+    closing: AtomicBool,
+}
+
+impl Store {
+    /// An empty store that is gone with the process.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Store(Arc::new(Shared { map: Map::new(), file: None }))
+    }
+
+    /// The store that the file at `path` holds. The file is made if it is not there, and is locked
+    /// until the last handle is dropped.
+    ///
+    /// # Errors
+    /// Where the file can't be opened or locked, or has a damaged line: the sentence names the
+    /// file, the line, and what to do.
+    pub fn open(path: &Path, keeping: Keeping) -> anyhow::Result<Self> {
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let data = DataFile::open(path, &disk)?;
+        let map = Map::new();
+        let replayed = replay(&data, |record| {
+            map.insert((&*record.key).into(), (&*record.value).into());
+        })?;
+        if let Some(mended) = &replayed.mended {
+            crate::warn(format_args!("{mended}"));
+        }
+        let store = Store(Arc::new(Shared {
+            map,
+            file: Some(Kept {
+                journal: Journal::new(data, &replayed, keeping.sync),
+                compact_over: keeping.compact_over,
+                compacting: AtomicBool::new(false),
+                compaction: Mutex::default(),
+                closing: AtomicBool::new(false),
+            }),
+        }));
+        if let SyncWhen::Every(interval) = keeping.sync {
+            store.sync_every(interval)?;
+        }
+        Ok(store)
+    }
+
+    /// Calls `look` with the value of `key`, if there is one. Sets of keys nearby wait until it
+    /// returns: it should copy what it needs, and not do anything slow.
+    ///
+    /// # Examples
+    /// ```
+    /// let store = dbserver::Store::in_memory();
+    /// store.set("a", "1").unwrap();
+    /// assert_eq!(store.read("a", |value| value.map(str::to_string)).as_deref(), Some("1"));
+    /// ```
+    pub fn read<R>(&self, key: &str, look: impl FnOnce(Option<&str>) -> R) -> R {
+        self.0.map.read(key, look)
+    }
+
+    /// Stores a pair, and returns when it is kept as [`Keeping::sync`] says.
+    ///
+    /// # Errors
+    /// Where the disk did not take it. The key then has the value that it had before.
+    pub fn set(&self, key: &str, value: &str) -> Result<(), NotKept> {
+        let Some(file) = &self.0.file else {
+            self.0.map.insert(key.into(), value.into());
+            return Ok(());
+        };
+        let size = file.journal.keep(key, value, &self.0.map)?;
+        if size.is_some_and(|size| compaction::is_due(size, self.len(), file.compact_over)) {
+            self.start_compaction(file);
+        }
+        Ok(())
+    }
+
+    /// How many keys there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.map.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Ends a compaction that goes on, and syncs the file.
+    ///
+    /// # Errors
+    /// Where that failed: what was set lately may be lost with the next loss of power.
+    pub fn close(&self) -> anyhow::Result<()> {
+        let Some(file) = &self.0.file else {
+            return Ok(());
+        };
+        file.closing.store(true, Ordering::Relaxed);
+        let running = lock(&file.compaction).0.take();
+        if let Some(thread) = running {
+            // A panic in it was printed, and the old file went on.
+            let _ = thread.join();
+        }
+        file.journal.sync().context("cannot sync the data file")
+    }
+
+    fn start_compaction(&self, file: &Kept) {
+        if file.closing.load(Ordering::Relaxed) || file.compacting.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let mut last = lock(&file.compaction);
+        if last.1.is_some_and(|at| Instant::now() < at) {
+            file.compacting.store(false, Ordering::Relaxed);
+            return;
+        }
+        let store = self.clone();
+        let thread =
+            thread::Builder::new().name("compaction".into()).spawn(move || store.compact());
+        match thread {
+            Ok(thread) => last.0 = Some(thread),
+            Err(_) => file.compacting.store(false, Ordering::Relaxed),
+        }
+    }
+
+    fn compact(&self) {
+        let Some(file) = &self.0.file else { return };
+        let result = compaction::run(&file.journal, &self.0.map, || {
+            if file.closing.load(Ordering::Relaxed) {
+                return Err(io::Error::other("the server stops"));
+            }
+            Ok(())
+        });
+        if let Err(error) = result
+            && !file.closing.load(Ordering::Relaxed)
+        {
+            crate::warn(format_args!(
+                "the data file could not be compacted and goes on as it is: {error}"
+            ));
+            lock(&file.compaction).1 = Some(Instant::now() + COMPACT_AGAIN);
+        }
+        file.compacting.store(false, Ordering::Relaxed);
+    }
+
+    /// Starts a thread that syncs the file every `interval`, as long as there is a store.
+    fn sync_every(&self, interval: Duration) -> anyhow::Result<()> {
+        let shared = Arc::downgrade(&self.0);
+        let sync = move || {
+            loop {
+                thread::sleep(interval);
+                let Some(shared) = shared.upgrade() else {
+                    return;
+                };
+                let Some(file) = &shared.file else { return };
+                if let Err(error) = file.journal.sync() {
+                    crate::warn(format_args!("the data file could not be synced: {error}"));
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("sync".into()).spawn(sync);
+        thread.context("cannot start the thread that syncs the data file")?;
+        Ok(())
+    }
+}

@@ -1,0 +1,295 @@
+//! A running server for a test: the real binary on a free port, killed when the test ends.
+//!
+//! On failure it prints what the server wrote to standard error, and each [`Wire`] what was sent
+//! and received.
+
+#![allow(clippy::disallowed_methods, reason = "a test that can't have a thread has failed")]
+#![allow(dead_code, unreachable_pub, reason = "each test file is a crate, and uses a part of this")]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// Longer than anything here may take, on a slow and busy machine.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The program under test, ready to be given arguments.
+pub fn program() -> Command {
+    Command::new(assert_cmd::cargo::cargo_bin!("dbserver"))
+}
+
+/// A server that runs, with a folder of its own.
+pub struct Server {
+    pub child: Child,
+    pub port: u16,
+    pub folder: Arc<TempDir>,
+    /// What it wrote to standard error so far.
+    pub stderr: Arc<Mutex<String>>,
+    stderr_thread: Option<JoinHandle<()>>,
+    stdout_thread: Option<JoinHandle<String>>,
+}
+
+impl Server {
+    /// Starts one with a new data file and these options besides.
+    pub fn start(options: &[&str]) -> Self {
+        Self::start_in(Arc::new(tempfile::tempdir().unwrap()), options)
+    }
+
+    /// Starts one on the data file in `folder`.
+    pub fn start_in(folder: Arc<TempDir>, options: &[&str]) -> Self {
+        let mut command = program();
+        command.args(options);
+        if !options.contains(&"--memory") && !options.contains(&"--data") {
+            command.arg("--data").arg(folder.path().join("data.jsonl"));
+        }
+        Self::start_command(folder, command)
+    }
+
+    /// Starts this command, which must end up running the server, on port 0.
+    pub fn start_command(folder: Arc<TempDir>, mut command: Command) -> Self {
+        let mut child = command
+            .args(["--port", "0"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = Arc::new(Mutex::new(String::new()));
+        let stderr_thread = {
+            let (stderr, pipe) = (Arc::clone(&stderr), child.stderr.take().unwrap());
+            thread::spawn(move || {
+                let mut pipe = BufReader::new(pipe);
+                let mut line = Vec::new();
+                while pipe.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+                    stderr.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
+                    line.clear();
+                }
+            })
+        };
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut ready = String::new();
+        stdout.read_line(&mut ready).unwrap();
+        let port = ready
+            .trim_end()
+            .trim_end_matches('/')
+            .rsplit(':')
+            .next()
+            .and_then(|port| port.parse().ok());
+        let Some(port) = port else {
+            let status = child.wait();
+            let _ = stderr_thread.join();
+            panic!("not ready: {ready:?}, {status:?}\n{}", stderr.lock().unwrap());
+        };
+        let stdout_thread = thread::spawn(move || {
+            let mut rest = String::new();
+            let _ = stdout.read_to_string(&mut rest);
+            ready + &rest
+        });
+        Server {
+            child,
+            port,
+            folder,
+            stderr,
+            stderr_thread: Some(stderr_thread),
+            stdout_thread: Some(stdout_thread),
+        }
+    }
+
+    /// The data file.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data.jsonl")
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
+    }
+
+    /// A new connection to it.
+    pub fn connect(&self) -> Wire {
+        Wire::connect(self.address())
+    }
+
+    /// The answer to one request on a connection of its own.
+    pub fn get(&self, target: &str) -> Answer {
+        let mut wire = self.connect();
+        wire.get(target)
+    }
+
+    /// Sends a signal: `TERM`, `INT`, `KILL`, `STOP`, ...
+    pub fn signal(&self, name: &str) {
+        let status =
+            Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();
+        assert!(status.unwrap().success());
+    }
+
+    /// Kills it with SIGKILL, and returns its folder.
+    pub fn kill(mut self) -> Arc<TempDir> {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        Arc::clone(&self.folder)
+    }
+
+    /// Waits for its end, and returns the exit code and all that it printed on standard output.
+    pub fn wait(mut self) -> (Option<i32>, String) {
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "the server does not end");
+            thread::yield_now();
+        };
+        let stdout = self.stdout_thread.take().unwrap().join().unwrap();
+        self.stderr_thread.take().unwrap().join().unwrap();
+        (status.code(), stdout)
+    }
+
+    /// Stops it with SIGTERM and checks that it ends as it should; returns its folder.
+    pub fn stop(self) -> Arc<TempDir> {
+        let folder = Arc::clone(&self.folder);
+        let line = format!("Started Simple DB server on http://localhost:{}/\n", self.port);
+        self.signal("TERM");
+        let (code, stdout) = self.wait();
+        assert_eq!((code, stdout), (Some(0), line + "Stopped Simple DB server\n"));
+        folder
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("--- the server's standard error:\n{}", self.stderr.lock().unwrap());
+        }
+    }
+}
+
+/// A connection that remembers what went over it.
+pub struct Wire {
+    pub stream: TcpStream,
+    sent: Vec<u8>,
+    received: Vec<u8>,
+    /// How much of `received` has been taken by [`Wire::answer`].
+    taken: usize,
+}
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    /// Status line and fields, without the empty line.
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// A field's value, if it is there exactly once.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let mut values = self.head.lines().skip(1).filter_map(|line| {
+            let (field, value) = line.split_once(':')?;
+            field.eq_ignore_ascii_case(name).then(|| value.trim())
+        });
+        let value = values.next();
+        assert_eq!(values.next(), None, "{name} twice in {}", self.head);
+        value
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    pub fn closes(&self) -> bool {
+        self.field("Connection") == Some("close")
+    }
+}
+
+impl Wire {
+    pub fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Wire { stream, sent: Vec::new(), received: Vec::new(), taken: 0 }
+    }
+
+    /// Sends these bytes as they are.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
+        self.sent.extend_from_slice(bytes.as_ref());
+        self.stream.write_all(bytes.as_ref()).unwrap();
+        self
+    }
+
+    /// Ends our side of the connection.
+    pub fn end(&mut self) -> &mut Self {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+        self
+    }
+
+    /// Sends a plain GET and returns the answer.
+    pub fn get(&mut self, target: &str) -> Answer {
+        self.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        self.answer()
+    }
+
+    /// The next answer, to a request that was not HEAD.
+    pub fn answer(&mut self) -> Answer {
+        self.answer_to("GET")
+    }
+
+    /// The next answer, to a request with this method.
+    pub fn answer_to(&mut self, method: &str) -> Answer {
+        let end = loop {
+            let new = &self.received[self.taken..];
+            if let Some(end) = new.windows(4).position(|window| window == b"\r\n\r\n") {
+                break self.taken + end;
+            }
+            assert!(self.more(), "the connection ended where an answer should be");
+        };
+        let head = String::from_utf8(self.received[self.taken..end].to_vec()).unwrap();
+        let mut answer = Answer { status: head[9..12].parse().unwrap(), head, body: Vec::new() };
+        assert!(answer.head.starts_with("HTTP/1.1 "), "{}", answer.head);
+        let length: usize = answer.field("Content-Length").unwrap().parse().unwrap();
+        let length = if method == "HEAD" || answer.status < 200 { 0 } else { length };
+        while self.received.len() < end + 4 + length {
+            assert!(self.more(), "the connection ended within a body");
+        }
+        self.taken = end + 4 + length;
+        answer.body = self.received[end + 4..self.taken].to_vec();
+        answer
+    }
+
+    /// Reads to the end of the connection, which must come without a reset, and returns what came.
+    pub fn rest(&mut self) -> Vec<u8> {
+        while self.more() {}
+        self.received[self.taken..].to_vec()
+    }
+
+    /// Checks that the server ends the connection without another byte.
+    pub fn expect_end(&mut self) {
+        let rest = self.rest();
+        assert_eq!(rest.escape_ascii().to_string(), "");
+    }
+
+    fn more(&mut self) -> bool {
+        let mut buffer = [0; 16 << 10];
+        let read = self.stream.read(&mut buffer).unwrap();
+        self.received.extend_from_slice(&buffer[..read]);
+        read > 0
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let show = |bytes: &[u8]| bytes[..bytes.len().min(4000)].escape_ascii().to_string();
+            eprintln!("--- sent: {}\n--- received: {}", show(&self.sent), show(&self.received));
+        }
+    }
+}
