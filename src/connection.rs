@@ -31,6 +31,7 @@ use crate::access_log;
 use crate::body::Drain;
 use crate::head::{Found, HeadSearch};
 use crate::input::Input;
+use crate::placement::Placement;
 use crate::refusal::Refusal;
 use crate::request::{Framing, Request};
 use crate::response::{Clock, Persistence, Reply, Sent};
@@ -75,8 +76,10 @@ const OUTPUT_FULL: usize = 64 << 10;
 
 struct Connection<'s> {
     seat: &'s mut Seat,
+    stream: &'s TcpStream,
     socket: Socket<'s>,
     limits: &'s Limits,
+    placement: Placement,
     input: Input,
     answers: Answers<'s>,
 }
@@ -119,8 +122,10 @@ pub(crate) fn serve(
 ) {
     let mut connection = Connection {
         seat,
+        stream,
         socket: Socket::new(stream),
         limits: &config.limits,
+        placement: Placement::default(),
         input: Input::new(),
         answers: Answers {
             store,
@@ -166,7 +171,7 @@ impl Connection<'_> {
                 }
                 // A server that stops takes what has already come, and waits for nothing.
                 let stopping = self.seat.is_stopping();
-                Wait::For(if stopping { Duration::ZERO } else { self.limits.idle_time })
+                if stopping { Wait::No } else { Wait::Idle }
             };
             self.fill(wait, deadline.map(|_| Refusal::HeadTimeout))?;
         }
@@ -226,12 +231,15 @@ impl Connection<'_> {
             Ok(0) => Err(End::Close),
             Ok(count) => {
                 reached(Stage::BytesRead(&space[..count]));
+                self.placement.count(self.stream);
                 self.input.filled(count);
                 Ok(())
             }
             Err(error) if error.kind() == ErrorKind::TimedOut => {
                 Err(at_timeout.map_or(End::Close, End::Refuse))
             }
+            // Nothing has come, and the server stops.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Err(End::Close),
             Err(_) => Err(End::Gone),
         }
     }

@@ -13,7 +13,7 @@
 use std::ops::Range;
 
 /// The size at first, in bytes: enough for a request of most clients, or some in a row.
-const SMALL: usize = 2 << 10;
+const SMALL: usize = 1 << 10;
 
 /// Bytes that wait to be understood.
 #[derive(Debug)]

@@ -36,32 +36,33 @@
 
 pub mod options;
 
-pub mod access_log;
-pub mod connection;
-pub mod input;
 pub mod listener;
 pub mod server;
 pub mod slots;
+pub mod connection;
 pub mod socket;
+pub mod placement;
+pub mod input;
+pub mod access_log;
 
-pub mod access;
-pub mod body;
-pub mod handlers;
 pub mod head;
-pub mod query;
 pub mod request;
+pub mod body;
+pub mod access;
 pub mod router;
+pub mod query;
+pub mod handlers;
 
-pub mod compaction;
-pub mod disk;
-pub mod journal;
-pub mod map;
-pub mod record;
-pub mod replay;
 pub mod store;
+pub mod map;
+pub mod journal;
+pub mod record;
+pub mod disk;
+pub mod replay;
+pub mod compaction;
 
-pub mod refusal;
 pub mod response;
+pub mod refusal;
 
 pub mod stage;
 

@@ -67,7 +67,7 @@ impl Default for Config {
 
 /// How many threads may be in `accept()` on one listener. More than one is there only after
 /// connections have ended, for the next ones.
-const MAX_ACCEPTING: usize = 32;
+const MAX_ACCEPTING: usize = 8;
 
 /// How many clients may be told at a time that there is no slot for them.
 const MAX_TURNED_AWAY: usize = 32;
@@ -143,7 +143,29 @@ pub fn serve(listeners: Vec<TcpListener>, store: Store, config: Config) -> anyho
             return Err(error).context("cannot start a thread");
         }
     }
+    if let Err(error) = server.shared.start_watch() {
+        server.stop();
+        return Err(error).context("cannot start a thread");
+    }
     Ok(server)
+}
+
+impl Shared {
+    /// Starts the thread that ends idle connections.
+    ///
+    /// Each connection could have a timeout of its own. But a read with a timeout starts and stops
+    /// a timer in the system, for each request: one thread that looks around costs nothing.
+    fn start_watch(self: &Arc<Self>) -> io::Result<()> {
+        let shared = Arc::clone(self);
+        let idle_time = shared.config.limits.idle_time;
+        let interval = (idle_time / 8).clamp(Duration::from_millis(10), Duration::from_secs(1));
+        let watch = move || {
+            while shared.slots.pause(interval) {
+                shared.slots.end_idle(idle_time);
+            }
+        };
+        thread::Builder::new().name("watch".into()).spawn(watch).map(drop)
+    }
 }
 
 impl Server {

@@ -103,10 +103,35 @@ impl Slots {
         lock(&self.table).evict_one()
     }
 
+    /// Ends connections on which nothing of a request has come for this long.
+    pub(crate) fn end_idle(&self, time: Duration) {
+        let now = self.millis();
+        let limit = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        for slot in lock(&self.table).slots.values() {
+            let state = slot.state.load(SeqCst);
+            if state & 3 == IDLE
+                && now - (state >> STATE_BITS) >= limit
+                && slot.state.compare_exchange(state, EVICTED, SeqCst, SeqCst).is_ok()
+            {
+                let _ = slot.stream.shutdown(Shutdown::Both);
+            }
+        }
+    }
+
+    /// Waits for this long, or until the server stops; returns whether it goes on.
+    pub(crate) fn pause(&self, time: Duration) -> bool {
+        let table = lock(&self.table);
+        let wait = self.freed.wait_timeout_while(table, time, |_| !self.is_stopping());
+        drop(wait);
+        !self.is_stopping()
+    }
+
     /// Has idle connections end now and all others after their answer.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, SeqCst);
-        for slot in lock(&self.table).slots.values() {
+        let table = lock(&self.table);
+        self.freed.notify_all();
+        for slot in table.slots.values() {
             // Its reads now return what has arrived, and then the end.
             if slot.state.load(SeqCst) & 3 == IDLE {
                 let _ = slot.stream.shutdown(Shutdown::Read);

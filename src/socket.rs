@@ -4,23 +4,21 @@
 //! deadline: a client that sends one byte every nine seconds never meets one of ten. So reads that
 //! belong together are given the [`Instant`] by which all of them must be done.
 //!
-//! A thread that blocks is put to sleep and must be woken, which costs more than everything this
-//! server does for a request. So each read first looks without blocking, lets other threads
-//! run, and looks again: under load the next request has come by then, and nobody slept.
+//! A timeout is not free either: the system starts a timer when a thread goes to sleep and stops it
+//! when it wakes up, for each request. So only what has begun has a deadline here. A connection on
+//! which nothing has begun waits without one, and the server's watch ends it when it has been idle
+//! for too long ([`crate::server`]).
 //!
 //! A read that a signal interrupts (a stopped process that is continued, for one) is read again.
 //!
-//! Next: [`crate::input`], where the bytes go.
+//! Next: [`crate::placement`].
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
-use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
-
-/// How often a read looks before it blocks.
-const LOOKS: u32 = 2;
 
 /// What one deadline is for when a lot is written, in bytes.
 const PIECE: usize = 64 << 10;
@@ -32,8 +30,10 @@ const LINGER_TIME: Duration = Duration::from_secs(1);
 /// How long a read may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Wait {
-    /// As long as this, on its own.
-    For(Duration),
+    /// What has arrived already, and no wait at all.
+    No,
+    /// Until something arrives, or somebody else shuts the socket down.
+    Idle,
     /// Until then, together with other reads.
     Until(Instant),
 }
@@ -42,13 +42,14 @@ pub(crate) enum Wait {
 #[derive(Debug)]
 pub(crate) struct Socket<'s> {
     stream: &'s TcpStream,
-    /// The timeouts that the socket has now: setting one is a system call.
-    read_timeout: Option<Duration>,
+    /// Whether the socket has a timeout for reads. Setting it is a system call, so it stays until
+    /// it is in the way.
+    has_timeout: bool,
 }
 
 impl<'s> Socket<'s> {
     pub(crate) fn new(stream: &'s TcpStream) -> Self {
-        Socket { stream, read_timeout: None }
+        Socket { stream, has_timeout: false }
     }
 
     /// Reads what has arrived, at most as much as `buffer` takes, or waits for it. 0 is the end.
@@ -56,35 +57,32 @@ impl<'s> Socket<'s> {
     /// # Errors
     /// [`ErrorKind::TimedOut`] when the wait is over; otherwise the peer is gone.
     pub(crate) fn read(&mut self, buffer: &mut [u8], wait: Wait) -> io::Result<usize> {
-        for look in 1..=LOOKS {
-            match rustix::net::recv(self.stream, &mut *buffer, RecvFlags::DONTWAIT) {
-                Ok((_, read)) => return Ok(read),
-                Err(rustix::io::Errno::WOULDBLOCK) if look < LOOKS => thread::yield_now(),
-                Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
+        if let Wait::No = wait {
+            let (_, read) = rustix::net::recv(self.stream, buffer, RecvFlags::DONTWAIT)?;
+            return Ok(read);
         }
         loop {
-            let timeout = match wait {
-                Wait::For(time) => time,
-                Wait::Until(deadline) => deadline.saturating_duration_since(Instant::now()),
-            };
-            if timeout.is_zero() {
-                return Err(ErrorKind::TimedOut.into());
-            }
-            if self.read_timeout != Some(timeout) {
-                self.stream.set_read_timeout(Some(timeout))?;
-                self.read_timeout = Some(timeout);
-            }
+            self.set_timeout(wait)?;
             match self.stream.read(buffer) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if is_timeout(&error) => match wait {
-                    Wait::For(_) => return Err(ErrorKind::TimedOut.into()),
-                    Wait::Until(_) => {} // the deadline decides, at the top
-                },
+                Err(error) if error.kind() == ErrorKind::Interrupted || is_timeout(&error) => {}
                 result => return result,
             }
         }
+    }
+
+    /// Has the next blocking read end in time.
+    fn set_timeout(&mut self, wait: Wait) -> io::Result<()> {
+        let timeout = match wait {
+            Wait::No | Wait::Idle if !self.has_timeout => return Ok(()),
+            Wait::No | Wait::Idle => None,
+            Wait::Until(deadline) => match deadline.checked_duration_since(Instant::now()) {
+                Some(left) if !left.is_zero() => Some(left),
+                _ => return Err(ErrorKind::TimedOut.into()),
+            },
+        };
+        self.stream.set_read_timeout(timeout)?;
+        self.has_timeout = timeout.is_some();
+        Ok(())
     }
 
     /// Writes all of `bytes`; the peer has `time` to take each piece of 64 KiB.
@@ -95,7 +93,7 @@ impl<'s> Socket<'s> {
         // Almost always the system takes all of it at once.
         let mut rest = match rustix::net::send(self.stream, bytes, SendFlags::DONTWAIT) {
             Ok(written) => &bytes[written..],
-            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => bytes,
+            Err(Errno::WOULDBLOCK | Errno::INTR) => bytes,
             Err(error) => return Err(error.into()),
         };
         while !rest.is_empty() {
