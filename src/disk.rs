@@ -166,6 +166,14 @@ impl DataFile {
         &self.path
     }
 
+    /// How many bytes it has.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn length(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
     /// Reads what is at `offset`, and returns how many bytes that was; 0 at the end.
     ///
     /// # Errors

@@ -48,6 +48,20 @@ impl Map {
         }
     }
 
+    /// Makes room for about so many pairs, so that no table has to grow on the way there.
+    pub(crate) fn reserve(&self, pairs: usize) {
+        for shard in &self.shards {
+            lock(shard).reserve(pairs / SHARDS);
+        }
+    }
+
+    /// Gives back room that turned out not to be needed.
+    pub(crate) fn shrink(&self) {
+        for shard in &self.shards {
+            lock(shard).shrink_to_fit();
+        }
+    }
+
     /// Calls `look` with the value of `key`, if there is one, while nobody can change it.
     pub(crate) fn read<R>(&self, key: &str, look: impl FnOnce(Option<&str>) -> R) -> R {
         let shard = self.shard_of(key);

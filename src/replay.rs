@@ -11,6 +11,8 @@
 //!
 //! Next: [`crate::compaction`], which keeps the file from growing for ever.
 
+use std::io;
+
 use anyhow::{Context as _, bail};
 
 use crate::disk::DataFile;
@@ -107,6 +109,18 @@ pub fn replay(data: &DataFile, mut each: impl FnMut(&Record<'_>)) -> anyhow::Res
         }
     };
     Ok(Replayed { length: at, records, mended })
+}
+
+/// About how many records the file holds, going by its beginning.
+///
+/// # Errors
+/// Those of the operating system.
+pub fn expected_records(data: &DataFile) -> io::Result<usize> {
+    let mut beginning = vec![0; 64 << 10];
+    let read = data.read_at(&mut beginning, 0)?;
+    let lines = memchr::memchr_iter(b'\n', &beginning[..read]).count() as u64;
+    let records = data.length()? * lines / (read as u64).max(1);
+    Ok(usize::try_from(records).unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::compaction;
 use crate::disk::{DataFile, Disk, RealDisk};
 use crate::journal::{Journal, NotKept, SyncWhen};
 use crate::map::{Map, lock};
-use crate::replay::replay;
+use crate::replay::{expected_records, replay};
 
 /// After a compaction that failed, the next one waits this long.
 const COMPACT_AGAIN: Duration = Duration::from_secs(30);
@@ -77,9 +77,11 @@ impl Store {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let data = DataFile::open(path, &disk)?;
         let map = Map::new();
+        map.reserve(expected_records(&data)?);
         let replayed = replay(&data, |record| {
             map.insert((&*record.key).into(), (&*record.value).into());
         })?;
+        map.shrink();
         if let Some(mended) = &replayed.mended {
             crate::warn(format_args!("{mended}"));
         }
