@@ -150,6 +150,27 @@ fn head_has_the_status_and_the_fields_of_get_and_no_body() {
     wire.end().expect_end();
 }
 
+/// An answer to HEAD has no body where the connection ends with it either.
+#[test]
+fn head_has_no_body_where_it_is_refused_for_its_framing() {
+    let server = Server::start(&["--memory"]);
+    let table: [(u16, &[u8]); 6] = [
+        (400, b"HEAD /get?key=a HTTP/1.1\r\n\r\n"),
+        (400, b"\r\nHEAD /get?key=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n"),
+        (501, b"HEAD /get?key=a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n"),
+        (505, b"HEAD /get?key=a HTTP/2.0\r\nHost: localhost\r\n\r\n"),
+        (413, b"HEAD /get?key=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999999\r\n\r\n"),
+        (403, b"HEAD /get?key=a HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"),
+    ];
+    for (status, bytes) in table {
+        let mut wire = server.connect();
+        let answer = wire.send(bytes).answer_to("HEAD");
+        assert_eq!(answer.status, status, "{}", bytes.escape_ascii());
+        assert!(answer.closes() && answer.field("Content-Length") != Some("0"));
+        wire.expect_end();
+    }
+}
+
 /// Any other well-formed request: another path, another method | nothing is stored | 500.
 #[test]
 fn another_path_or_method_is_500_and_stores_nothing() {
