@@ -5,6 +5,8 @@
 
 mod common;
 
+use std::io::Write as _;
+
 use common::{Answer, Server, Wire};
 
 const SET: &[u8] = b"GET /set?a=b HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -823,6 +825,18 @@ fn the_answer_can_be_read_whole_however_much_was_sent() {
         assert!(answer.closes(), "{what}");
         wire.expect_end();
     }
+}
+
+/// It reads on for a moment: at most 1 s or 256 KiB.
+#[test]
+fn a_client_that_never_stops_sending_is_cut_off() {
+    let server = server();
+    let mut wire = server.connect();
+    assert_eq!(wire.send("nonsense\r\n").answer().status, 400);
+    // More than all the buffers between the two could take.
+    let piece = [b'x'; 16 << 10];
+    let taken = (0..4096).take_while(|_| wire.stream.write_all(&piece).is_ok()).count();
+    assert!(taken < 4096, "{taken} pieces of 16 KiB were taken after the last answer");
 }
 
 /// Answers that were on their way are not lost when a later request is refused.
