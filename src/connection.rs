@@ -310,7 +310,9 @@ impl Answers<'_> {
     /// Appends the last answer: what was wrong with `input`.
     fn refuse(&mut self, refusal: &Refusal, input: &[u8]) {
         let date = self.clock.date();
-        let sent = last_answer(refusal, &mut self.output, date);
+        // What was asked for is known even where the rest is not: HEAD gets no body (RFC 9110 §9.3.2).
+        let with_body = !input.trim_ascii_start().starts_with(b"HEAD ");
+        let sent = last_answer(refusal, &mut self.output, date, with_body);
         if let Some(log) = &mut self.log {
             log.add(input, sent, date);
         }
@@ -323,9 +325,9 @@ fn parse<'i>(input: &'i mut Input, head: &Range<usize>) -> Result<Request<'i>, R
     request.ok_or(Refusal::BadRequestLine)
 }
 
-fn last_answer(refusal: &Refusal, output: &mut Vec<u8>, date: &str) -> Sent {
+fn last_answer(refusal: &Refusal, output: &mut Vec<u8>, date: &str, with_body: bool) -> Sent {
     let verdict = refusal.verdict();
-    let reply = Reply { output, date, persistence: Persistence::Close, with_body: true };
+    let reply = Reply { output, date, persistence: Persistence::Close, with_body };
     reply.send(verdict.status, &verdict.sentence)
 }
 
@@ -333,7 +335,7 @@ fn last_answer(refusal: &Refusal, output: &mut Vec<u8>, date: &str) -> Sent {
 pub(crate) fn turn_away(stream: &TcpStream) {
     let mut output = Vec::new();
     let mut socket = Socket::new(stream);
-    last_answer(&Refusal::NoSlot, &mut output, Clock::default().date());
+    last_answer(&Refusal::NoSlot, &mut output, Clock::default().date(), true);
     if socket.write(&output, Duration::from_secs(1)).is_ok() {
         socket.linger(&mut [0; 1024]);
     }

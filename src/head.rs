@@ -59,6 +59,10 @@ impl HeadSearch {
             }
             let at = std::mem::replace(&mut self.line, end);
             if line.len() > 2 {
+                // Its end may have come in the same read as the byte too much.
+                if !self.has_line && line.len() > max_bytes {
+                    return Err(Refusal::LineTooLong);
+                }
                 self.has_line = true;
                 found = Found::Lines(self.start);
             } else if self.has_line {
@@ -148,6 +152,9 @@ mod tests {
         assert_eq!(HeadSearch::default().look(&input, MAX), Err(Refusal::LineTooLong));
         input[10..12].copy_from_slice(b"\r\n");
         assert_eq!(HeadSearch::default().look(&input, MAX), Err(Refusal::FieldsTooLarge));
+        let whole = [&[b'a'; MAX - 1][..], b"\r\nHost: a\r\n\r\n"].concat();
+        assert_eq!(HeadSearch::default().look(&whole, MAX), Err(Refusal::LineTooLong));
+        assert_eq!(HeadSearch::default().look(&whole[1..], MAX), Err(Refusal::FieldsTooLarge));
     }
 
     #[test]

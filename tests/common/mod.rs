@@ -121,6 +121,15 @@ impl Server {
         wire.get(target)
     }
 
+    /// The answer to these bytes on a connection of their own, which the server then ends: cleanly,
+    /// and without a second answer.
+    pub fn only_answer(&self, bytes: impl AsRef<[u8]>) -> Answer {
+        let mut wire = self.connect();
+        let answer = wire.send(bytes).answer();
+        wire.expect_end();
+        answer
+    }
+
     /// Sends a signal: `TERM`, `INT`, `KILL`, `STOP`, ...
     pub fn signal(&self, name: &str) {
         let status =

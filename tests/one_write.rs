@@ -1,0 +1,50 @@
+//! Answers that are ready together go out in one write.
+//!
+//! How many writes there were can't be told from the other end of a connection, so this server runs
+//! inside the test, which watches the stages of its requests.
+
+mod common;
+
+use std::sync::Mutex;
+
+use common::Wire;
+use dbserver::stage::{self, Stage};
+use dbserver::{Config, Store, listener, serve};
+
+/// The bytes of each write, in order.
+static WRITES: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+
+fn note_writes(stage: Stage<'_>) {
+    if let Stage::Written(bytes) = stage {
+        WRITES.lock().unwrap().push(bytes.to_vec());
+    }
+}
+
+/// Several requests in one packet | answers that are ready together go out in one write.
+#[test]
+fn answers_that_are_ready_together_go_out_in_one_write() {
+    assert!(stage::observe(note_writes));
+    let listeners = listener::bind("127.0.0.1", 0).unwrap();
+    let address = listeners[0].local_addr().unwrap();
+    let server = serve(listeners, Store::in_memory(), Config::default()).unwrap();
+    let mut wire = Wire::connect(address);
+    let requests = [
+        "GET /set?a=b HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET /get?key=a HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET /get?key=c HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nGET",
+        "GET /get?key=a HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ];
+    // Few enough to be read at once, and the beginning of one more, which keeps no answer waiting.
+    wire.send(requests.concat().repeat(6) + "GET /get?key=a");
+    for i in 0..30 {
+        assert_eq!(wire.answer().status, [200, 200, 404, 500, 200][i % 5], "{i}");
+    }
+    // A write is noted when it has been made: at the end of the connection, all are.
+    wire.end().expect_end();
+    let writes = std::mem::take(&mut *WRITES.lock().unwrap());
+    let answers = |bytes: &[u8]| bytes.windows(9).filter(|it| it == b"HTTP/1.1 ").count();
+    let counts: Vec<_> = writes.iter().map(|bytes| answers(bytes)).collect();
+    assert_eq!(counts, [30]);
+    server.stop();
+}
