@@ -157,7 +157,11 @@ impl Connection<'_> {
                 }
                 Found::Nothing => {}
             }
-            let wait = if search.has_begun(input) {
+            let begun = search.has_begun(input);
+            if self.reads_on()? {
+                continue;
+            }
+            let wait = if begun {
                 let time = self.limits.head_time;
                 let deadline = *deadline.get_or_insert_with(|| Instant::now() + time);
                 if !self.seat.begin() {
@@ -165,7 +169,6 @@ impl Connection<'_> {
                 }
                 Wait::Until(deadline)
             } else {
-                self.flush()?;
                 if !self.seat.wait() {
                     return Err(End::Gone);
                 }
@@ -216,6 +219,9 @@ impl Connection<'_> {
             if done {
                 return Ok(());
             }
+            if self.reads_on()? {
+                continue;
+            }
             if !self.seat.begin() {
                 return Err(End::Gone);
             }
@@ -223,9 +229,26 @@ impl Connection<'_> {
         }
     }
 
-    /// Reads more input. What can be answered has been, so the answers go out first.
+    /// Waits for more input.
     fn fill(&mut self, wait: Wait, at_timeout: Option<Refusal>) -> Result<(), End> {
+        if self.read(wait)? {
+            return Ok(());
+        }
+        Err(at_timeout.map_or(End::Close, End::Refuse))
+    }
+
+    /// Before a wait: writes the answers that are ready. But where the last read was full, more is
+    /// likely to be there; then reads that first, and returns true.
+    fn reads_on(&mut self) -> Result<bool, End> {
+        if self.input.was_full() && self.read(Wait::No)? {
+            return Ok(true);
+        }
         self.flush()?;
+        Ok(false)
+    }
+
+    /// Reads once, and returns whether something came in time.
+    fn read(&mut self, wait: Wait) -> Result<bool, End> {
         let space = self.input.space();
         match self.socket.read(space, wait) {
             Ok(0) => Err(End::Close),
@@ -233,13 +256,9 @@ impl Connection<'_> {
                 reached(Stage::BytesRead(&space[..count]));
                 self.placement.count(self.stream);
                 self.input.filled(count);
-                Ok(())
+                Ok(true)
             }
-            Err(error) if error.kind() == ErrorKind::TimedOut => {
-                Err(at_timeout.map_or(End::Close, End::Refuse))
-            }
-            // Nothing has come, and the server stops.
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Err(End::Close),
+            Err(error) if error.kind() == ErrorKind::TimedOut => Ok(false),
             Err(_) => Err(End::Gone),
         }
     }

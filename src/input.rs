@@ -15,17 +15,23 @@ use std::ops::Range;
 /// The size at first, in bytes: enough for a request of most clients, or some in a row.
 const SMALL: usize = 1 << 10;
 
+/// No growth beyond this for the sake of fewer reads, in bytes.
+const LARGE: usize = 64 << 10;
+
 /// Bytes that wait to be understood.
 #[derive(Debug)]
 pub(crate) struct Input {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
+    /// How many bytes the last read brought, and whether there was room for no more.
+    last: usize,
+    was_full: bool,
 }
 
 impl Input {
     pub(crate) fn new() -> Self {
-        Input { bytes: vec![0; SMALL], start: 0, end: 0 }
+        Input { bytes: vec![0; SMALL], start: 0, end: 0, last: 0, was_full: false }
     }
 
     /// What has arrived and is not used up.
@@ -33,19 +39,23 @@ impl Input {
         &mut self.bytes[self.start..self.end]
     }
 
-    /// Room for the next read. It grows when it has been filled.
+    /// Whether the last read took all the space there was: then more is likely to be there.
+    pub(crate) fn was_full(&self) -> bool {
+        self.was_full
+    }
+
+    /// Room for the next read: twice as much where the last one was full, little again where it
+    /// brought little.
     pub(crate) fn space(&mut self) -> &mut [u8] {
-        if self.start == self.end {
-            (self.start, self.end) = (0, 0);
-            if self.bytes.len() > 8 * SMALL {
-                self.bytes = vec![0; SMALL];
-            }
-        } else if self.end == self.bytes.len() && self.start > 0 {
+        let (size, unread) = (self.bytes.len(), self.end - self.start);
+        if unread == 0 || self.end == size {
             self.bytes.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
+            (self.start, self.end) = (0, unread);
         }
-        if self.end == self.bytes.len() {
-            self.bytes.resize(2 * self.bytes.len(), 0);
+        if unread == 0 && size > SMALL && self.last < size / 8 {
+            self.bytes = vec![0; SMALL];
+        } else if unread == size || self.was_full && size < LARGE {
+            self.bytes.resize(2 * size, 0);
         }
         &mut self.bytes[self.end..]
     }
@@ -53,6 +63,8 @@ impl Input {
     /// So many bytes were read into the space.
     pub(crate) fn filled(&mut self, count: usize) {
         self.end += count;
+        self.last = count;
+        self.was_full = self.end == self.bytes.len();
     }
 
     /// The first `count` unread bytes are used up.
@@ -103,10 +115,24 @@ mod tests {
     }
 
     #[test]
-    fn is_small_again_when_it_is_empty() {
+    fn grows_with_what_arrives_and_is_small_again_when_little_does() {
         let mut input = Input::new();
-        arrive(&mut input, &vec![b'x'; 100 * SMALL]);
-        input.use_up(100 * SMALL);
+        for size in [SMALL, 2 * SMALL, 4 * SMALL] {
+            assert_eq!(input.space().len(), size);
+            arrive(&mut input, &vec![b'x'; size]);
+            input.use_up(size);
+        }
+        arrive(&mut input, b"one request");
+        input.use_up(11);
         assert_eq!(input.space().len(), SMALL);
+    }
+
+    #[test]
+    fn has_room_for_whatever_is_unread() {
+        let mut input = Input::new();
+        let long = vec![b'x'; 3 * LARGE];
+        arrive(&mut input, &long);
+        assert_eq!(input.unread(), long);
+        assert!(!input.space().is_empty());
     }
 }

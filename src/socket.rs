@@ -58,8 +58,11 @@ impl<'s> Socket<'s> {
     /// [`ErrorKind::TimedOut`] when the wait is over; otherwise the peer is gone.
     pub(crate) fn read(&mut self, buffer: &mut [u8], wait: Wait) -> io::Result<usize> {
         if let Wait::No = wait {
-            let (_, read) = rustix::net::recv(self.stream, buffer, RecvFlags::DONTWAIT)?;
-            return Ok(read);
+            return match rustix::net::recv(self.stream, buffer, RecvFlags::DONTWAIT) {
+                Ok((_, read)) => Ok(read),
+                Err(Errno::WOULDBLOCK | Errno::INTR) => Err(ErrorKind::TimedOut.into()),
+                Err(error) => Err(error.into()),
+            };
         }
         loop {
             self.set_timeout(wait)?;
