@@ -17,7 +17,7 @@
 //! 3. Only then sets have to wait: the last lines are copied, the new file is synced, takes the
 //!    old one's name, and the folder is synced.
 //!
-//! The new file is synced every few mebibytes: a sync of one large heap at the end would hold up
+//! The new file is synced every mebibyte: a sync of one large heap at the end would hold up
 //! the syncs of all sets that wait for the same disk.
 //!
 //! The naive version truncates the file and writes it anew. A crash in between leaves nothing.
@@ -34,7 +34,7 @@ use crate::journal::Journal;
 use crate::map::{Map, SHARDS};
 
 /// How much of the new file is synced at a time, in bytes.
-const SYNC_EVERY: usize = 4 << 20;
+const SYNC_EVERY: usize = 1 << 20;
 
 /// How much may be left to copy while sets wait, in bytes.
 const LITTLE: usize = 64 << 10;

@@ -131,7 +131,7 @@ pub(crate) fn serve(
             store,
             config,
             output: Vec::new(),
-            clock: Clock::default(),
+            clock: Clock::new(),
             log: config.log.then(|| access_log::Lines::new(peer.ip())),
         },
     };
@@ -255,6 +255,7 @@ impl Connection<'_> {
             Ok(count) => {
                 reached(Stage::BytesRead(&space[..count]));
                 self.placement.count(self.stream);
+                self.answers.clock.tick();
                 self.input.filled(count);
                 Ok(true)
             }
@@ -287,6 +288,7 @@ impl Connection<'_> {
             End::Close => false,
             End::Linger => true,
             End::Refuse(refusal) => {
+                self.answers.clock.tick();
                 self.answers.refuse(&refusal, self.input.unread());
                 true
             }
@@ -354,7 +356,7 @@ fn last_answer(refusal: &Refusal, output: &mut Vec<u8>, date: &str, with_body: b
 pub(crate) fn turn_away(stream: &TcpStream) {
     let mut output = Vec::new();
     let mut socket = Socket::new(stream);
-    last_answer(&Refusal::NoSlot, &mut output, Clock::default().date(), true);
+    last_answer(&Refusal::NoSlot, &mut output, Clock::new().date(), true);
     if socket.write(&output, Duration::from_secs(1)).is_ok() {
         socket.linger(&mut [0; 1024]);
     }

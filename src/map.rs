@@ -4,7 +4,7 @@
 //! right, and stalls everyone twice: when the table has to grow (a million pairs take some
 //! 100 ms to move), and when someone reads all of it to write a snapshot. So the pairs are dealt
 //! out to [`SHARDS`] such maps, by the hash of their key, and whoever has to go through all of them
-//! holds one lock at a time, for as long as a few thousand pairs take.
+//! holds one lock at a time, for as long as a thousandth of them takes.
 //!
 //! 1. No lock is held while anything is read from or written to a socket or the disk.
 //! 2. No thread holds two locks.
@@ -22,7 +22,7 @@ use crate::record;
 use crate::stage::{Stage, reached};
 
 /// How many parts the map has.
-pub(crate) const SHARDS: usize = 256;
+pub(crate) const SHARDS: usize = 1024;
 
 /// `Box<str>` and not `String`: neither grows, and each saves the 8 bytes of a capacity.
 type Shard = HashMap<Box<str>, Box<str>>;

@@ -144,22 +144,33 @@ impl Reply<'_> {
 }
 
 /// The Date field's text, formatted once a second and not once a response.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Clock {
     second: u64,
     text: String,
 }
 
 impl Clock {
-    /// `Mon, 23 Nov 2026 07:15:00 GMT`, for now (RFC 9110 §5.6.7).
-    pub(crate) fn date(&mut self) -> &str {
+    /// The date as of the last [`Clock::tick`]: `Mon, 23 Nov 2026 07:15:00 GMT` (RFC 9110 §5.6.7).
+    pub(crate) fn date(&self) -> &str {
+        &self.text
+    }
+
+    /// Asks the system for the time.
+    pub(crate) fn tick(&mut self) {
         let now = SystemTime::now();
         let second = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
-        if second != self.second || self.text.is_empty() {
+        if second != self.second {
             self.second = second;
             self.text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
         }
-        &self.text
+    }
+
+    /// A clock that has been asked.
+    pub(crate) fn new() -> Self {
+        let mut clock = Clock { second: 0, text: String::new() };
+        clock.tick();
+        clock
     }
 }
 
@@ -212,7 +223,7 @@ mod tests {
 
     #[test]
     fn the_clock_tells_the_time() {
-        let mut clock = Clock::default();
+        let clock = Clock::new();
         let before = SystemTime::now() - Duration::from_secs(1);
         let told = httpdate::parse_http_date(clock.date()).unwrap();
         assert!(told >= before && told <= SystemTime::now());
