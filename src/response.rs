@@ -168,7 +168,7 @@ impl Clock {
 
     /// A clock that has been asked.
     pub(crate) fn new() -> Self {
-        let mut clock = Clock { second: 0, text: String::new() };
+        let mut clock = Clock { second: u64::MAX, text: String::new() };
         clock.tick();
         clock
     }
