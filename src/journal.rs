@@ -207,9 +207,15 @@ impl Writer {
 
     fn append(&mut self, batch: &Batch, when: SyncWhen) -> io::Result<()> {
         if let Err(error) = self.data.append(&batch.lines) {
-            // Part of a line may be there. Where even cutting fails, that part is not ours to
-            // build on.
+            // Part of it may be there, and whole lines too. Where even cutting fails, that part is
+            // not ours to build on.
             self.trusted = self.data.truncate(self.length).is_ok();
+            self.dirty = true;
+            if when == SyncWhen::Always {
+                // The cut has to survive a loss of power as well. Where it may not, the file is
+                // not trusted any more.
+                let _ = self.sync();
+            }
             return Err(error);
         }
         reached(Stage::Journaled(&batch.lines));
