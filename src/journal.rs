@@ -197,10 +197,10 @@ impl Writer {
             self.start_over(map)?;
         }
         let result = self.append(batch, when);
-        if !self.trusted {
-            // At once, so that what is refused now is not in the file after a restart. Where it
-            // does not work, the next set tries again.
-            let _ = self.start_over(map);
+        // At once, so that what is refused now is not in the file after a restart. Where it does
+        // not work, the next set tries again, and until then cutting the file does what it can.
+        if !self.trusted && self.start_over(map).is_err() {
+            let _ = self.data.truncate(self.length);
         }
         result
     }
