@@ -24,6 +24,9 @@ use crate::replay::replay;
 /// After a compaction that failed, the next one waits this long.
 const COMPACT_AGAIN: Duration = Duration::from_secs(30);
 
+/// After a sync that failed, the next one waits at least this long: it rewrites the file.
+const SYNC_AGAIN: Duration = Duration::from_secs(1);
+
 /// How a store keeps its file.
 #[derive(Debug, Clone, Copy)]
 pub struct Keeping {
@@ -154,7 +157,7 @@ impl Store {
             // A panic in it was printed, and the old file went on.
             let _ = thread.join();
         }
-        file.journal.sync().context("cannot sync the data file")
+        file.journal.sync(&self.0.map).context("cannot sync the data file")
     }
 
     fn start_compaction(&self, file: &Kept) {
@@ -198,15 +201,20 @@ impl Store {
     fn sync_every(&self, interval: Duration) -> anyhow::Result<()> {
         let shared = Arc::downgrade(&self.0);
         let sync = move || {
+            let mut pause = interval;
             loop {
-                thread::sleep(interval);
+                thread::sleep(pause);
                 let Some(shared) = shared.upgrade() else {
                     return;
                 };
                 let Some(file) = &shared.file else { return };
-                if let Err(error) = file.journal.sync() {
-                    crate::warn(format_args!("the data file could not be synced: {error}"));
-                }
+                pause = match file.journal.sync(&shared.map) {
+                    Ok(()) => interval,
+                    Err(error) => {
+                        crate::warn(format_args!("the data file could not be synced: {error}"));
+                        interval.max(SYNC_AGAIN)
+                    }
+                };
             }
         };
         let thread = thread::Builder::new().name("sync".into()).spawn(sync);
