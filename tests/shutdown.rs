@@ -244,3 +244,31 @@ fn who_waits_in_the_queue_is_answered() {
         server.stop();
     }
 }
+
+#[test]
+fn who_waits_in_the_queue_behind_slow_clients_is_answered() {
+    for round in 0..5 {
+        let server = Server::start(&[]);
+        server.signal("STOP");
+        wait_until_stopped(&server, true);
+        let request =
+            |number| format!("GET /set?key{number}=1 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let waiting: Vec<_> = (0..20)
+            .map(|number| {
+                let mut slow = server.connect();
+                slow.send(&request(number)[..9]);
+                let mut quick = server.connect();
+                quick.send(request(number + 100));
+                (slow, quick)
+            })
+            .collect();
+        server.signal("TERM");
+        server.signal("CONT");
+        // Whether a slow one is answered depends on whether its first bytes were read in time.
+        for (number, (slow, mut quick)) in waiting.into_iter().enumerate() {
+            assert_eq!(quick.answer().status, 200, "round {round}, connection {number}");
+            drop(slow);
+        }
+        ends_in_order(server);
+    }
+}
