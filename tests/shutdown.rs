@@ -134,6 +134,30 @@ fn a_request_that_was_begun_may_be_finished() {
 }
 
 #[test]
+fn requests_that_came_together_are_all_answered() {
+    const SETS: usize = 40;
+    for round in 0..3 {
+        let server = Server::start(&[]);
+        let mut wire = server.connect();
+        assert_eq!(wire.get("/get?key=nothing").status, 404);
+        // A stopped process has all of them in its socket when the signal comes.
+        server.signal("STOP");
+        wait_until_stopped(&server, true);
+        let request = |key| format!("GET /set?key{key}=1 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        wire.send((0..SETS).map(request).collect::<String>());
+        server.signal("TERM");
+        server.signal("CONT");
+        for number in 0..SETS {
+            let answer = wire.answer();
+            assert_eq!(answer.status, 200, "round {round}, request {number}");
+            assert!(!answer.closes() || number == SETS - 1, "round {round}, request {number}");
+        }
+        wire.expect_end();
+        ends_in_order(server);
+    }
+}
+
+#[test]
 fn a_client_that_never_finishes_does_not_keep_it() {
     let server = Server::start(&[]);
     let mut wire = begin(&server, "GET /set?a=1 HTTP/1.1\r\n");
