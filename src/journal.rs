@@ -428,6 +428,15 @@ pub(crate) mod tests {
             assert_eq!((size.bytes, size.records), (bytes.len() as u64, lines as u64));
         }
 
+        /// Waits until so many sets wait; or long enough, and leaves it to the test to fail: who
+        /// waits here leads, and would keep all others waiting by a panic.
+        fn wait_for_waiting(&self, sets: usize) {
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while lock(&self.journal.queue).waiting.sets.len() < sets && Instant::now() < deadline {
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+
         /// As if the pause after a rewrite that failed were over.
         pub(crate) fn pause_is_over(&self) {
             self.journal.writer().retry_at = None;
@@ -707,13 +716,8 @@ pub(crate) mod tests {
         rig.disk.watch(move |call| {
             // The first sync takes until all others wait.
             let rig = watching.upgrade().unwrap();
-            let deadline = Instant::now() + Duration::from_mins(1);
-            while call == "sync data"
-                && rig.map.len() == 0
-                && lock(&rig.journal.queue).waiting.sets.len() < WRITERS - 1
-            {
-                assert!(Instant::now() < deadline, "the others never came");
-                thread::yield_now();
+            if call == "sync data" && rig.map.len() == 0 {
+                rig.wait_for_waiting(WRITERS - 1);
             }
             None
         });
@@ -765,21 +769,19 @@ pub(crate) mod tests {
     #[test]
     fn all_that_share_a_failing_write_are_refused() {
         let rig = Arc::new(Rig::new(SyncWhen::Always));
-        let first = AtomicUsize::new(0);
+        let appends = AtomicUsize::new(0);
         let watching = Arc::downgrade(&rig);
         rig.disk.watch(move |call| {
             let rig = watching.upgrade().unwrap();
-            let deadline = Instant::now() + Duration::from_mins(1);
-            while lock(&rig.journal.queue).waiting.sets.len() < 7
-                && call == "append data"
-                && first.load(SeqCst) == 0
-            {
-                assert!(Instant::now() < deadline, "the others never came");
-                thread::yield_now();
+            if call != "append data" {
+                return None;
             }
             // The second append is that of the other seven; half of their lines get written.
-            let failing = call == "append data" && first.fetch_add(1, SeqCst) == 1;
-            failing.then_some(Fault::Half)
+            let appends = appends.fetch_add(1, SeqCst);
+            if appends == 0 {
+                rig.wait_for_waiting(7);
+            }
+            (appends == 1).then_some(Fault::Half)
         });
         let outcomes: Vec<_> = thread::scope(|scope| {
             let sets = (0..8).map(|number| {
