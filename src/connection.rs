@@ -182,6 +182,7 @@ impl Connection<'_> {
 
     /// Answers the request whose head is there, when its body is there too.
     fn exchange(&mut self, head: Range<usize>) -> Result<(), End> {
+        let mut more = self.input.unread().len() > head.end;
         let mut request = parse(&mut self.input, &head)?;
         let has_body = request.framing != Framing::Length(0);
         // Who asks before sending a body is answered at once, and spared the body.
@@ -191,13 +192,15 @@ impl Connection<'_> {
             if !unread_body {
                 self.drain(drain, head.end)?;
                 // Read again: the bytes may have moved meanwhile.
+                more = self.input.unread().len() > head.end;
                 request = parse(&mut self.input, &head)?;
             }
         }
         if !self.seat.answer() {
             return Err(End::Gone);
         }
-        let last = unread_body || self.seat.is_stopping();
+        // A server that stops answers what has come: also the requests behind this one.
+        let last = unread_body || (self.seat.is_stopping() && !more);
         let open = self.answers.answer(&request, last);
         self.input.use_up(head.end);
         if !open {

@@ -45,10 +45,7 @@ pub fn replay(data: &DataFile, mut each: impl FnMut(&Record<'_>)) -> anyhow::Res
         let mut used = 0;
         for newline in memchr::memchr_iter(b'\n', bytes) {
             let line = &bytes[used..newline];
-            let line = match lines {
-                0 => line.strip_prefix(record::BYTE_ORDER_MARK).unwrap_or(line),
-                _ => line,
-            };
+            let line = without_mark(line, lines);
             lines += 1;
             match record::read(line) {
                 Ok(None) => {}
@@ -83,8 +80,11 @@ pub fn replay(data: &DataFile, mut each: impl FnMut(&Record<'_>)) -> anyhow::Res
 
     let rest = &buffer[..end];
     let line = lines + 1;
-    let mended = match record::tail(rest) {
-        Tail::Clean => None,
+    let mended = match record::tail(without_mark(rest, lines)) {
+        Tail::Clean => {
+            at += rest.len() as u64; // a byte order mark, if anything
+            None
+        }
         Tail::Whole(record) => {
             let written = data.append(b"\n").and_then(|()| data.sync());
             written.with_context(|| format!("cannot mend the end of {name}"))?;
@@ -121,6 +121,14 @@ pub fn expected_records(data: &DataFile) -> io::Result<usize> {
     let lines = memchr::memchr_iter(b'\n', &beginning[..read]).count() as u64;
     let records = data.length()? * lines / (read as u64).max(1);
     Ok(usize::try_from(records).unwrap_or(0))
+}
+
+/// A line without the byte order mark that it may begin with if no others stand before it.
+fn without_mark(line: &[u8], lines_before: usize) -> &[u8] {
+    match lines_before {
+        0 => line.strip_prefix(record::BYTE_ORDER_MARK).unwrap_or(line),
+        _ => line,
+    }
 }
 
 #[cfg(test)]
@@ -197,6 +205,18 @@ mod tests {
         let (pairs, after) = replayed(&path, bytes).unwrap();
         assert_eq!(pairs, [("a".into(), "1".into()), ("a".into(), "2".into())]);
         assert_eq!(after, [bytes, &b"\n"[..]].concat());
+    }
+
+    #[test]
+    fn a_single_line_that_an_editor_wrote_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data.jsonl");
+        let bytes = b"\xEF\xBB\xBF{\"key\":\"a\",\"value\":\"1\"}";
+        let (pairs, after) = replayed(&path, bytes).unwrap();
+        assert_eq!(pairs, [("a".into(), "1".into())]);
+        assert_eq!(after, [bytes, &b"\n"[..]].concat());
+        let (pairs, after) = replayed(&path, record::BYTE_ORDER_MARK).unwrap();
+        assert_eq!((pairs, &after[..]), (vec![], record::BYTE_ORDER_MARK));
     }
 
     #[test]

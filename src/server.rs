@@ -82,6 +82,9 @@ const LAST_REQUESTS: Duration = Duration::from_secs(4);
 /// After an `accept()` that failed for lack of something.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// Between two looks at whether the last threads have ended.
+const GLANCE: Duration = Duration::from_millis(1);
+
 /// A server that runs. It goes on when this is dropped; [`Server::stop`] ends it.
 #[derive(Debug)]
 pub struct Server {
@@ -95,6 +98,8 @@ struct Port {
     listener: TcpListener,
     /// How many threads are in `accept()`, or on their way into it.
     accepting: AtomicUsize,
+    /// How many threads there are, in `accept()` or with a connection.
+    threads: AtomicUsize,
     shared: Arc<Shared>,
 }
 
@@ -135,6 +140,7 @@ pub fn serve(listeners: Vec<TcpListener>, store: Store, config: Config) -> anyho
         let port = Arc::new(Port {
             listener,
             accepting: AtomicUsize::new(0),
+            threads: AtomicUsize::new(0),
             shared: Arc::clone(&server.shared),
         });
         server.ports.push(Arc::clone(&port));
@@ -173,10 +179,20 @@ impl Server {
     /// most, and ends all connections.
     pub fn stop(&self) {
         self.shared.slots.stop();
-        for port in &self.ports {
-            port.wake_all();
+        let deadline = Instant::now() + LAST_REQUESTS;
+        loop {
+            for port in &self.ports {
+                port.wake_all();
+            }
+            self.shared.slots.drain(deadline.saturating_duration_since(Instant::now()));
+            // A thread that is left may be about to take one more from the listener's queue. The
+            // last one leaves when nobody waits there.
+            let left = self.ports.iter().any(|port| port.threads.load(SeqCst) > 0);
+            if !left || Instant::now() >= deadline {
+                return;
+            }
+            thread::sleep(GLANCE);
         }
-        self.shared.slots.drain(LAST_REQUESTS);
     }
 }
 
@@ -185,25 +201,28 @@ impl Port {
     fn start_thread(self: &Arc<Self>) -> io::Result<()> {
         let port = Arc::clone(self);
         self.accepting.fetch_add(1, SeqCst);
+        self.threads.fetch_add(1, SeqCst);
         let thread = thread::Builder::new().name("connection".into()).stack_size(STACK);
-        let started = thread.spawn(move || port.run());
+        let started = thread.spawn(move || {
+            port.run();
+            port.threads.fetch_sub(1, SeqCst);
+        });
         if started.is_err() {
             self.accepting.fetch_sub(1, SeqCst);
+            self.threads.fetch_sub(1, SeqCst);
         }
         started.map(drop)
     }
 
     /// Takes turns at the listener until the server stops, or enough others do.
-    fn run(self: Arc<Self>) {
+    fn run(self: &Arc<Self>) {
         loop {
             let accepted = self.listener.accept();
             let others = self.accepting.fetch_sub(1, SeqCst) - 1;
             match accepted {
                 Ok((stream, peer)) => {
                     // While nobody else can be had for the listener, this thread must stay there.
-                    let alone = others == 0
-                        && !self.shared.slots.is_stopping()
-                        && self.start_thread().is_err();
+                    let alone = others == 0 && self.start_thread().is_err();
                     if alone {
                         drop(stream);
                     } else {
@@ -285,6 +304,8 @@ impl Port {
         let deadline = Instant::now() + Duration::from_secs(1);
         while self.accepting.load(SeqCst) > 0 && Instant::now() < deadline {
             let _ = TcpStream::connect_timeout(&address, Duration::from_millis(100));
+            // Whoever takes that starts another thread, which finds the queue empty and ends.
+            thread::sleep(GLANCE);
         }
     }
 }

@@ -185,7 +185,7 @@ impl Seat {
     /// Nothing of a request is there. Returns whether to wait for one.
     pub(crate) fn wait(&mut self) -> bool {
         self.since = self.slots.millis() << STATE_BITS;
-        self.turn(IDLE) && !self.slots.is_stopping()
+        self.turn(IDLE)
     }
 
     /// Some bytes of a request are there. Returns whether to go on.

@@ -24,6 +24,9 @@ use crate::replay::{expected_records, replay};
 /// After a compaction that failed, the next one waits this long.
 const COMPACT_AGAIN: Duration = Duration::from_secs(30);
 
+/// After a sync that failed, the next one waits at least this long: it rewrites the file.
+const SYNC_AGAIN: Duration = Duration::from_secs(1);
+
 /// How a store keeps its file.
 #[derive(Debug, Clone, Copy)]
 pub struct Keeping {
@@ -74,8 +77,11 @@ impl Store {
     /// Where the file can't be opened or locked, or has a damaged line: the sentence names the
     /// file, the line, and what to do.
     pub fn open(path: &Path, keeping: Keeping) -> anyhow::Result<Self> {
-        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-        let data = DataFile::open(path, &disk)?;
+        Self::open_on(&(Arc::new(RealDisk) as Arc<dyn Disk>), path, keeping)
+    }
+
+    fn open_on(disk: &Arc<dyn Disk>, path: &Path, keeping: Keeping) -> anyhow::Result<Self> {
+        let data = DataFile::open(path, disk)?;
         let map = Map::new();
         map.reserve(expected_records(&data)?);
         let replayed = replay(&data, |record| {
@@ -156,7 +162,7 @@ impl Store {
             // A panic in it was printed, and the old file went on.
             let _ = thread.join();
         }
-        file.journal.sync().context("cannot sync the data file")
+        file.journal.sync(&self.0.map).context("cannot sync the data file")
     }
 
     fn start_compaction(&self, file: &Kept) {
@@ -200,19 +206,113 @@ impl Store {
     fn sync_every(&self, interval: Duration) -> anyhow::Result<()> {
         let shared = Arc::downgrade(&self.0);
         let sync = move || {
+            let mut pause = interval;
             loop {
-                thread::sleep(interval);
+                thread::sleep(pause);
                 let Some(shared) = shared.upgrade() else {
                     return;
                 };
                 let Some(file) = &shared.file else { return };
-                if let Err(error) = file.journal.sync() {
-                    crate::warn(format_args!("the data file could not be synced: {error}"));
-                }
+                pause = match file.journal.sync(&shared.map) {
+                    Ok(()) => interval,
+                    Err(error) => {
+                        crate::warn(format_args!("the data file could not be synced: {error}"));
+                        interval.max(SYNC_AGAIN)
+                    }
+                };
             }
         };
         let thread = thread::Builder::new().name("sync".into()).spawn(sync);
         thread.context("cannot start the thread that syncs the data file")?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::disk::faulty::{Fault, FaultyDisk};
+
+    /// A store on a new file that is compacted as soon as most of it is dead.
+    fn store(sync: SyncWhen) -> (tempfile::TempDir, Arc<FaultyDisk>, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Arc::new(FaultyDisk::default());
+        let path = folder.path().join("data.jsonl");
+        let keeping = Keeping { sync, compact_over: 0 };
+        let store = Store::open_on(&(Arc::clone(&disk) as Arc<dyn Disk>), &path, keeping).unwrap();
+        disk.take_calls();
+        (folder, disk, store)
+    }
+
+    fn wait_for(disk: &FaultyDisk, call: &str, count: usize) {
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while disk.calls().iter().filter(|&found| found == call).count() < count {
+            assert!(Instant::now() < deadline, "{call} never came: {disk:?}");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_mostly_dead_is_compacted() {
+        let (folder, disk, store) = store(SyncWhen::Always);
+        for number in 0..200 {
+            store.set("a", &number.to_string()).unwrap();
+        }
+        wait_for(&disk, "rename", 1);
+        store.close().unwrap();
+        drop((store, disk));
+        let path = folder.path().join("data.jsonl");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let store = Store::open(&path, Keeping::default()).unwrap();
+        assert_eq!(store.read("a", |value| value.map(str::to_string)).as_deref(), Some("199"));
+        assert_eq!(store.len(), 1);
+    }
+
+    #[test]
+    fn a_compaction_that_failed_is_not_tried_again_at_once() {
+        let (folder, disk, store) = store(SyncWhen::Always);
+        disk.fail("append new", Fault::Half);
+        for number in 0..100 {
+            store.set("a", &number.to_string()).unwrap();
+        }
+        wait_for(&disk, "append new", 1);
+        for number in 100..200 {
+            store.set("a", &number.to_string()).unwrap();
+        }
+        store.close().unwrap();
+        assert_eq!(disk.calls().iter().filter(|&call| call == "append new").count(), 1);
+        let bytes = fs::read(folder.path().join("data.jsonl")).unwrap();
+        assert_eq!(bytes.iter().filter(|&&byte| byte == b'\n').count(), 200);
+    }
+
+    #[test]
+    fn an_interval_syncs_as_long_as_there_is_something_to_sync() {
+        let (folder, disk, store) = store(SyncWhen::Every(Duration::from_millis(1)));
+        store.set("a", "1").unwrap();
+        wait_for(&disk, "sync data", 1);
+        disk.fail("sync data", Fault::Nothing);
+        store.set("b", "1").unwrap();
+        // The sync fails, so the file is rewritten.
+        wait_for(&disk, "sync folder", 1);
+        drop(store);
+        let path = folder.path().join("data.jsonl");
+        for bytes in disk.after_power_loss(&path) {
+            assert_eq!(bytes.iter().filter(|&&byte| byte == b'\n').count(), 2);
+        }
+    }
+
+    #[test]
+    fn closing_says_when_the_disk_may_lack_something() {
+        let (_folder, disk, store) = store(SyncWhen::Never);
+        store.set("a", "1").unwrap();
+        disk.watch(|call| matches!(call, "sync data" | "rename").then_some(Fault::Nothing));
+        for _ in 0..2 {
+            let error = format!("{:#}", store.close().unwrap_err());
+            assert!(error.contains("cannot sync the data file"), "{error}");
+        }
+        disk.mend();
+        store.close().unwrap();
     }
 }

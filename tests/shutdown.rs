@@ -1,0 +1,298 @@
+//! How the server ends: what has begun is answered, nothing that was answered is lost.
+
+mod common;
+#[path = "common/load.rs"]
+mod load;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{PATIENCE, Server, Wire};
+use load::{Outcome, check, ledgers, set_until_the_end};
+
+/// Twice what the server promises, and more than a busy machine needs on top.
+const SOON: Duration = Duration::from_secs(10);
+
+/// A connection whose second request is begun for certain: its first bytes came in one packet with
+/// a request that has been answered.
+fn begin(server: &Server, half: &str) -> Wire {
+    let mut wire = server.connect();
+    let whole = "GET /get?key=nothing HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    wire.send(format!("{whole}{half}"));
+    assert_eq!(wire.answer().status, 404);
+    wire
+}
+
+/// Asks the server to stop, and returns when it is about to.
+fn ask_to_stop(server: &Server, signal: &str) {
+    let mut idle = server.connect();
+    assert_eq!(idle.get("/get?key=nothing").status, 404);
+    server.signal(signal);
+    idle.expect_end();
+}
+
+/// Waits for the end of a server that was asked to stop, which must be in order.
+fn ends_in_order(server: Server) {
+    let wanted = format!(
+        "Started Simple DB server on http://localhost:{}/\nStopped Simple DB server\n",
+        server.port
+    );
+    let stderr = Arc::clone(&server.stderr);
+    let (code, stdout) = server.wait();
+    assert_eq!((code, stdout), (Some(0), wanted), "{}", stderr.lock().unwrap());
+    assert_eq!(*stderr.lock().unwrap(), "");
+}
+
+#[test]
+fn under_load_all_that_was_begun_is_answered_and_nothing_is_lost() {
+    for signal in ["TERM", "INT", "HUP"] {
+        let server = Server::start(&["--compact-over", "0"]);
+        let (address, folder) = (server.address(), Arc::clone(&server.folder));
+        let mut ledgers = ledgers(16);
+        let answered = AtomicUsize::new(0);
+        let (stopped_at, ends) = thread::scope(|scope| {
+            let answered = &answered;
+            let writers = ledgers
+                .iter_mut()
+                .map(|ledger| scope.spawn(move || set_until_the_end(address, ledger, answered)));
+            let writers: Vec<_> = writers.collect();
+            let deadline = Instant::now() + PATIENCE;
+            while answered.load(SeqCst) < 300 {
+                assert!(Instant::now() < deadline, "too few sets");
+                thread::sleep(Duration::from_millis(1));
+            }
+            let stopped_at = Instant::now();
+            server.signal(signal);
+            ends_in_order(server);
+            assert!(stopped_at.elapsed() < SOON, "{signal}: {:?}", stopped_at.elapsed());
+            let ends = writers.into_iter().map(|writer| writer.join().unwrap());
+            (stopped_at, ends.collect::<Vec<_>>())
+        });
+        for end in ends.into_iter().flatten() {
+            // A client can't know that it should not have sent this one.
+            let Outcome::Ended { received, sent_at } = end else { unreachable!() };
+            assert_eq!(received, "", "{signal}: part of an answer");
+            let late = sent_at.is_none_or(|sent_at| sent_at > stopped_at);
+            assert!(late, "{signal}: a request from before the signal has no answer");
+        }
+        let server = Server::start_in(folder, &[]);
+        check(&server, &mut ledgers);
+        server.stop();
+    }
+}
+
+#[test]
+fn an_idle_connection_is_closed_at_once() {
+    let server = Server::start(&[]);
+    let mut fresh = server.connect();
+    let mut used = server.connect();
+    assert_eq!(used.get("/get?key=a").status, 404);
+    // Somebody else is in the middle of a request, and keeps the server from ending.
+    let mut slow = begin(&server, "GET /get?key=a HTTP/1.1\r\n");
+    server.signal("TERM");
+    fresh.expect_end();
+    used.expect_end();
+    slow.send("Host: localhost\r\n\r\n");
+    assert_eq!(slow.answer().status, 404);
+    ends_in_order(server);
+}
+
+#[test]
+fn a_request_that_was_begun_may_be_finished() {
+    for (half, rest, status) in [
+        ("G", "ET /set?half=done HTTP/1.1\r\nHost: localhost\r\n\r\n", 200),
+        ("GET /set?half=done HT", "TP/1.1\r\nHost: localhost\r\n\r\n", 200),
+        ("GET /set?half=done HTTP/1.1\r\nHost: localhost\r\n\r", "\n", 200),
+        (
+            "GET /set?half=done HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n12345",
+            "67890",
+            200,
+        ),
+        (
+            "POST /set?half=done HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n",
+            "12345\r\n0\r\n\r\n",
+            500,
+        ),
+    ] {
+        let server = Server::start(&[]);
+        let folder = Arc::clone(&server.folder);
+        let mut wire = begin(&server, half);
+        ask_to_stop(&server, "TERM");
+        wire.send(rest);
+        let answer = wire.answer();
+        assert_eq!(answer.status, status, "{half:?}");
+        assert!(answer.closes(), "{}", answer.head);
+        wire.expect_end();
+        ends_in_order(server);
+        let server = Server::start_in(folder, &[]);
+        let kept = server.get("/get?key=half");
+        assert_eq!(kept.status, if status == 200 { 200 } else { 404 }, "{half:?}");
+        server.stop();
+    }
+}
+
+#[test]
+fn requests_that_came_together_are_all_answered() {
+    const SETS: usize = 40;
+    for round in 0..3 {
+        let server = Server::start(&[]);
+        let mut wire = server.connect();
+        assert_eq!(wire.get("/get?key=nothing").status, 404);
+        // A stopped process has all of them in its socket when the signal comes.
+        server.signal("STOP");
+        wait_until_stopped(&server, true);
+        let request = |key| format!("GET /set?key{key}=1 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        wire.send((0..SETS).map(request).collect::<String>());
+        server.signal("TERM");
+        server.signal("CONT");
+        for number in 0..SETS {
+            let answer = wire.answer();
+            assert_eq!(answer.status, 200, "round {round}, request {number}");
+            assert!(!answer.closes() || number == SETS - 1, "round {round}, request {number}");
+        }
+        wire.expect_end();
+        ends_in_order(server);
+    }
+}
+
+#[test]
+fn a_client_that_never_finishes_does_not_keep_it() {
+    let server = Server::start(&[]);
+    let mut wire = begin(&server, "GET /set?a=1 HTTP/1.1\r\n");
+    let mut body =
+        begin(&server, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n1");
+    let began = Instant::now();
+    server.signal("TERM");
+    ends_in_order(server);
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    wire.expect_end();
+    body.expect_end();
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    for (first, second) in [("TERM", "TERM"), ("INT", "INT"), ("INT", "TERM"), ("HUP", "INT")] {
+        let server = Server::start(&[]);
+        let wanted = format!("Started Simple DB server on http://localhost:{}/\n", server.port);
+        let folder = Arc::clone(&server.folder);
+        assert_eq!(server.get("/set?a=1").status, 200);
+        // Alone, this would hold up the end for some seconds, and the end would be in order.
+        let slow = begin(&server, "GET /get?key=a HTTP/1.1\r\n");
+        ask_to_stop(&server, first);
+        server.signal(second);
+        assert_eq!(server.wait(), (None, wanted), "{first}, {second}");
+        drop(slow);
+        let server = Server::start_in(folder, &[]);
+        assert_eq!(server.get("/get?key=a").text(), "1");
+        server.stop();
+    }
+}
+
+/// Waits until the system says that the process is stopped, or is not, where it can be asked.
+fn wait_until_stopped(server: &Server, stopped: bool) {
+    let path = format!("/proc/{}/stat", server.child.id());
+    let deadline = Instant::now() + PATIENCE;
+    while let Ok(stat) = std::fs::read_to_string(&path) {
+        if stat.rsplit(") ").next().unwrap().starts_with('T') == stopped {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{stat}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn being_stopped_and_continued_breaks_no_connection() {
+    let server = Server::start(&[]);
+    let mut idle = server.connect();
+    assert_eq!(idle.get("/get?key=a").status, 404);
+    let mut head = begin(&server, "GET /set?a=1 HTTP/1.1\r\n");
+    let mut body = begin(
+        &server,
+        "GET /set?b=1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n12345",
+    );
+    for _ in 0..5 {
+        server.signal("STOP");
+        wait_until_stopped(&server, true);
+        server.signal("CONT");
+        wait_until_stopped(&server, false);
+        // The listener goes on as well.
+        assert_eq!(server.get("/get?key=c").status, 404);
+    }
+    assert_eq!(head.send("Host: localhost\r\n\r\n").answer().status, 200);
+    assert_eq!(body.send("67890").answer().status, 200);
+    assert_eq!(idle.get("/get?key=a").text(), "1");
+
+    // What comes while it is stopped is answered when it goes on.
+    server.signal("STOP");
+    wait_until_stopped(&server, true);
+    idle.send("GET /get?key=b HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    server.signal("CONT");
+    assert_eq!(idle.answer().text(), "1");
+    drop((idle, head, body));
+    server.stop();
+}
+
+#[test]
+fn who_waits_in_the_queue_is_answered() {
+    for round in 0..5 {
+        let server = Server::start(&[]);
+        let folder = Arc::clone(&server.folder);
+        let mut idle = server.connect();
+        assert_eq!(idle.get("/get?key=nothing").status, 404);
+        // A stopped process accepts nobody: the system takes the connections for it.
+        server.signal("STOP");
+        wait_until_stopped(&server, true);
+        let waiting: Vec<_> = (0..20)
+            .map(|number| {
+                let mut wire = server.connect();
+                let target = format!("/set?key{number}=1");
+                wire.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+                wire
+            })
+            .collect();
+        idle.send("GET /set?idle=1 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        server.signal("TERM");
+        server.signal("CONT");
+        for (number, mut wire) in waiting.into_iter().enumerate() {
+            assert_eq!(wire.answer().status, 200, "round {round}, connection {number}");
+        }
+        // So is a request that came on an open connection before the signal.
+        assert_eq!(idle.answer().status, 200, "round {round}");
+        ends_in_order(server);
+        let server = Server::start_in(folder, &[]);
+        assert_eq!(server.get("/get?key=key19").text(), "1");
+        assert_eq!(server.get("/get?key=idle").text(), "1");
+        server.stop();
+    }
+}
+
+#[test]
+fn who_waits_in_the_queue_behind_slow_clients_is_answered() {
+    for round in 0..5 {
+        let server = Server::start(&[]);
+        server.signal("STOP");
+        wait_until_stopped(&server, true);
+        let request =
+            |number| format!("GET /set?key{number}=1 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let waiting: Vec<_> = (0..20)
+            .map(|number| {
+                let mut slow = server.connect();
+                slow.send(&request(number)[..9]);
+                let mut quick = server.connect();
+                quick.send(request(number + 100));
+                (slow, quick)
+            })
+            .collect();
+        server.signal("TERM");
+        server.signal("CONT");
+        // Whether a slow one is answered depends on whether its first bytes were read in time.
+        for (number, (slow, mut quick)) in waiting.into_iter().enumerate() {
+            assert_eq!(quick.answer().status, 200, "round {round}, connection {number}");
+            drop(slow);
+        }
+        ends_in_order(server);
+    }
+}
