@@ -12,7 +12,9 @@
 //! ```
 //!
 //! 1. It works on whatever has arrived, and remembers where it was.
-//! 2. No more than the limit is thrown away, and no line inside is longer than [`MAX_LINE`].
+//! 2. No more than the limit is thrown away, no line inside is longer than [`MAX_LINE`], and what
+//!    comes with the chunks' sizes is limited as a whole: otherwise a mebibyte of content, one byte
+//!    in each chunk, could bring four gibibytes of extensions (RFC 9112 §7.1.1).
 //! 3. Everything in a chunked body is checked, though nobody reads it: what we would skip as
 //!    harmless, another program would take for the body's end.
 //!
@@ -24,12 +26,20 @@ use crate::request::{Framing, are_field_lines};
 /// The longest line with a chunk's size, and the longest trailer section, in bytes.
 pub const MAX_LINE: usize = 4096;
 
+/// How many bytes all extensions of a body, and zeros before its sizes, may have together.
+const MAX_EXTENSIONS: usize = 16 << 10;
+
+/// A size has at most so many digits that mean something; what is more counts as an extension.
+const SIZE_DIGITS: usize = 16;
+
 /// How far into a body we are.
 #[derive(Debug)]
 pub struct Drain {
     state: State,
     /// How many more bytes of content we are willing to take.
     allowance: u64,
+    /// The same for chunk extensions.
+    extensions: usize,
 }
 
 #[derive(Debug)]
@@ -53,7 +63,7 @@ impl Drain {
             Framing::Length(length) => State::Length(length),
             Framing::Chunked => State::Size,
         };
-        Ok(Drain { state, allowance: max_bytes })
+        Ok(Drain { state, allowance: max_bytes, extensions: MAX_EXTENSIONS })
     }
 
     /// Takes what it can of `input`, the bytes that follow those it took before, and returns how
@@ -76,6 +86,9 @@ impl Drain {
                     let size = chunk_size(line)?;
                     self.allowance =
                         self.allowance.checked_sub(size).ok_or(Refusal::BodyTooLarge)?;
+                    let extension = line.len().saturating_sub(SIZE_DIGITS);
+                    self.extensions =
+                        self.extensions.checked_sub(extension).ok_or(Refusal::BodyTooLarge)?;
                     let next = if size == 0 { State::Trailer } else { State::Data(size) };
                     (line.len() + 2, next)
                 }
@@ -228,6 +241,10 @@ mod tests {
         assert_eq!(drain(Framing::Length(MAX + 1), b"", 0), Err(Refusal::BodyTooLarge));
         for size in ["3e9", "FFFFFFFFFFFFFFFF", "10000000000000000000"] {
             let input = format!("{size}\r\n");
+            assert_eq!(drain(Framing::Chunked, input.as_bytes(), 0), Err(Refusal::BodyTooLarge));
+        }
+        for line in [format!("1;{}", "x".repeat(4000)), format!("{}1", "0".repeat(4000))] {
+            let input = format!("{line}\r\nx\r\n").repeat(5);
             assert_eq!(drain(Framing::Chunked, input.as_bytes(), 0), Err(Refusal::BodyTooLarge));
         }
         let two = [b"1f4\r\n".to_vec(), b"x".repeat(500), b"\r\n1f5\r\n".to_vec()].concat();
