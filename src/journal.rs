@@ -1,18 +1,15 @@
 //! The journal: a set is one line at the end of a file, and is answered when the line is safe.
 //!
 //! A disk takes about as long to sync one line as a hundred, so sets that wait at the same time
-//! share one sync (*group commit*). No thread of its own does this: the first set that finds
-//! nobody writing *leads*, and writes for all that have come by then.
+//! share one sync (*group commit*). No thread of its own does this: the set that opens a batch
+//! writes it, for all that have joined by the time when the batch before is done.
 //!
 //! ```text
-//!           keep()                              lead()
-//! set ──▶ the queue ──nobody leads──▶ take all that wait
-//!             │                        │ append    one write
-//!             │ somebody leads         │ sync      one fdatasync
-//!             ▼                        │ insert    into the map, in the order of the file
-//!          Ticket::wait ◀──told────────┤
-//!             │                        ▼
-//!             └──told to lead◀── the first that waits now, if any
+//!  keep() ──no batch is open──▶ lead(): open one ──▶ wait for the writer, while others join
+//!     │                                                 │ close the batch
+//!     │ a batch is open                                 │ append    one write
+//!     ▼                                                 │ sync      one fdatasync
+//!  join it, wait for its outcome ◀───────told───────────┤ insert    into the map, in file order
 //! ```
 //!
 //! 1. The map gets a pair after the file has it, and with `--sync always` after the disk has it:
@@ -30,9 +27,7 @@
 //! Next: [`crate::record`], how a line looks.
 
 use std::io;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
-use std::thread::{self, Thread};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::compaction;
@@ -56,34 +51,27 @@ pub enum SyncWhen {
 /// Why a pair was not kept: a part of a sentence, for the client.
 pub type NotKept = Arc<str>;
 
-/// The file, and those who wait for it.
+/// The file, and the sets that wait for it.
 #[derive(Debug)]
 pub struct Journal {
-    queue: Mutex<Queue>,
+    /// The batch that sets can still join: it waits for the writer.
+    open: Mutex<Option<Batch>>,
     writer: Mutex<Writer>,
     when: SyncWhen,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    waiting: Batch,
-    /// Whether some thread is between taking a batch and handing the lead on.
-    led: bool,
 }
 
 /// Sets that go to the disk together.
 #[derive(Debug, Default)]
 struct Batch {
     lines: Vec<u8>,
-    sets: Vec<Set>,
+    sets: Vec<(Box<str>, Box<str>)>,
+    outcome: Arc<RwLock<Outcome>>,
 }
 
-#[derive(Debug)]
-struct Set {
-    key: Box<str>,
-    value: Box<str>,
-    ticket: Arc<Ticket>,
-}
+/// What became of a batch. The set that leads it holds the lock around this until it is known: to
+/// ask for it is to wait for it, and all who wait are woken at once. It stays unknown where the
+/// leading thread panicked.
+type Outcome = Option<Result<(), NotKept>>;
 
 /// The file and what is known of it.
 #[derive(Debug)]
@@ -104,7 +92,7 @@ pub(crate) struct Writer {
 impl Journal {
     pub(crate) fn new(data: DataFile, replayed: &Replayed, when: SyncWhen) -> Self {
         Journal {
-            queue: Mutex::default(),
+            open: Mutex::default(),
             writer: Mutex::new(Writer {
                 data,
                 length: replayed.length,
@@ -125,54 +113,38 @@ impl Journal {
         value: &str,
         map: &Map,
     ) -> Result<Option<compaction::Size>, NotKept> {
-        let ticket = Arc::new(Ticket::new());
-        let set = Set { key: key.into(), value: value.into(), ticket: Arc::clone(&ticket) };
-        let mut line = Vec::with_capacity(key.len() + value.len() + 32);
-        record::write(&mut line, key, value);
-        let leads = {
-            let mut queue = lock(&self.queue);
-            queue.waiting.lines.extend_from_slice(&line);
-            queue.waiting.sets.push(set);
-            !std::mem::replace(&mut queue.led, true)
-        };
-        let leads = leads || ticket.wait() == Ticket::LEAD;
-        let size = leads.then(|| self.lead(map));
-        match ticket.error.get() {
-            Some(error) => Err(Arc::clone(error)),
-            None => Ok(size),
+        let mut open = lock(&self.open);
+        if let Some(batch) = &mut *open {
+            batch.add(key, value);
+            let outcome = Arc::clone(&batch.outcome);
+            drop(open);
+            let outcome = outcome.read().unwrap_or_else(PoisonError::into_inner);
+            let unknown = || Err("the server failed on it".into());
+            return outcome.clone().unwrap_or_else(unknown).map(|()| None);
         }
+        let batch = open.insert(Batch::default());
+        batch.add(key, value);
+        let outcome = Arc::clone(&batch.outcome);
+        // Nobody else knows of it yet, so this does not wait.
+        let mut outcome = outcome.write().unwrap_or_else(PoisonError::into_inner);
+        drop(open);
+        let (result, size) = self.lead(map);
+        *outcome = Some(result.clone());
+        result.map(|()| Some(size))
     }
 
-    /// Writes all that waits, the caller's own set among it, and hands the lead on.
-    fn lead(&self, map: &Map) -> compaction::Size {
-        let batch = std::mem::take(&mut lock(&self.queue).waiting);
-        let mut tickets = Vec::with_capacity(batch.sets.len());
-        let (outcome, size) = {
-            let mut writer = lock(&self.writer);
-            let outcome = writer.write(&batch, self.when, map);
-            for Set { key, value, ticket } in batch.sets {
-                if outcome.is_ok() {
-                    map.insert(key, value);
-                }
-                tickets.push(ticket);
+    /// Writes the open batch, the caller's, when the one before is done.
+    fn lead(&self, map: &Map) -> (Result<(), NotKept>, compaction::Size) {
+        let mut writer = lock(&self.writer);
+        // Whoever comes from now on opens the next one.
+        let batch = lock(&self.open).take().unwrap_or_default();
+        let result = writer.write(&batch, self.when, map);
+        if result.is_ok() {
+            for (key, value) in batch.sets {
+                map.insert(key, value);
             }
-            (outcome, writer.size())
-        };
-        // The lead first, so that the disk has work while the others are told.
-        let mut queue = lock(&self.queue);
-        match queue.waiting.sets.first() {
-            Some(next) => next.ticket.tell(Ticket::LEAD),
-            None => queue.led = false,
         }
-        drop(queue);
-        let error = outcome.err().map(|error| NotKept::from(in_words(&error)));
-        for ticket in tickets {
-            if let Some(error) = &error {
-                ticket.error.get_or_init(|| Arc::clone(error));
-            }
-            ticket.tell(Ticket::DONE);
-        }
-        size
+        (result.map_err(|error| in_words(&error).into()), writer.size())
     }
 
     /// Syncs what was appended since the last sync. Where a sync has failed, the file is rewritten:
@@ -293,40 +265,10 @@ impl Writer {
     }
 }
 
-/// What a set that is under way waits with.
-#[derive(Debug)]
-struct Ticket {
-    told: AtomicU8,
-    error: OnceLock<NotKept>,
-    thread: Thread,
-}
-
-impl Ticket {
-    const WAIT: u8 = 0;
-    const LEAD: u8 = 1;
-    const DONE: u8 = 2;
-
-    fn new() -> Self {
-        Ticket {
-            told: AtomicU8::new(Self::WAIT),
-            error: OnceLock::new(),
-            thread: thread::current(),
-        }
-    }
-
-    /// Returns what the thread is told: to lead, or that it is done.
-    fn wait(&self) -> u8 {
-        loop {
-            match self.told.load(Ordering::Acquire) {
-                Self::WAIT => thread::park(),
-                told => return told,
-            }
-        }
-    }
-
-    fn tell(&self, what: u8) {
-        self.told.store(what, Ordering::Release);
-        self.thread.unpark();
+impl Batch {
+    fn add(&mut self, key: &str, value: &str) {
+        record::write(&mut self.lines, key, value);
+        self.sets.push((key.into(), value.into()));
     }
 }
 
@@ -346,6 +288,7 @@ pub(crate) mod tests {
     use std::fs;
     use std::path::PathBuf;
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    use std::thread;
 
     use tempfile::TempDir;
 
@@ -432,7 +375,8 @@ pub(crate) mod tests {
         /// waits here leads, and would keep all others waiting by a panic.
         fn wait_for_waiting(&self, sets: usize) {
             let deadline = Instant::now() + Duration::from_secs(20);
-            while lock(&self.journal.queue).waiting.sets.len() < sets && Instant::now() < deadline {
+            let open = || lock(&self.journal.open).as_ref().map_or(0, |batch| batch.sets.len());
+            while open() < sets && Instant::now() < deadline {
                 thread::sleep(Duration::from_millis(1));
             }
         }

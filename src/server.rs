@@ -301,7 +301,7 @@ impl Port {
                 IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
             });
         }
-        let deadline = Instant::now() + Duration::from_secs(1);
+        let deadline = Instant::now() + Duration::from_millis(250);
         while self.accepting.load(SeqCst) > 0 && Instant::now() < deadline {
             let _ = TcpStream::connect_timeout(&address, Duration::from_millis(100));
             // Whoever takes that starts another thread, which finds the queue empty and ends.
