@@ -59,7 +59,8 @@ fn from_elsewhere(browser: &Browser<'_>, request: &Request<'_>) -> bool {
             !(navigation && router::only_reads(request.path))
         }
         (None, Some(origin)) => {
-            let ours = request.authority.map_or("", |authority| authority.text);
+            // Without Host (HTTP/1.0) nothing is ours.
+            let Some(Authority { text: ours, .. }) = request.authority else { return true };
             // https where a proxy in front of us speaks it.
             let http = origin.strip_prefix(b"http://");
             let theirs = http.or_else(|| origin.strip_prefix(b"https://"));

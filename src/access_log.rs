@@ -7,7 +7,7 @@
 //! The request line is the client's, so it is escaped: nobody gets to write a line of the log, or
 //! to send a terminal what makes it do things.
 //!
-//! Next: [`crate::access`], for the request itself.
+//! Next: [`crate::stage`].
 
 use std::fmt::Write as _;
 use std::io::Write as _;

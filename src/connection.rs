@@ -18,7 +18,7 @@
 //!
 //! The naive version reads once, answers once, and closes.
 //!
-//! Next: [`crate::socket`], then [`crate::input`].
+//! Next: [`crate::socket`], which reads and writes.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};

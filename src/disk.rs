@@ -127,7 +127,10 @@ impl DataFile {
                 .create(true)
                 .mode(0o600)
                 .open(path)
-                .with_context(|| format!("cannot open {} to read and write", path.display()))?;
+                .with_context(|| {
+                    let name = path.display();
+                    format!("cannot open {name} to read and write: give another file with --data")
+                })?;
             let found = file.metadata()?;
             if !found.is_file() {
                 bail!("{} is not a plain file: give another with --data", path.display());
@@ -230,8 +233,9 @@ impl DataFile {
         let disk = Arc::clone(&self.disk);
         let replacement = Replacement { file, path, disk };
         let old = self.file.metadata()?;
-        if old.uid() != replacement.file.metadata()?.uid() {
-            // Only root may do this, and only root needs it.
+        let new = replacement.file.metadata()?;
+        if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+            // Where this is not allowed, the old file goes on: others than before must not read it.
             fchown(&replacement.file, Some(old.uid()), Some(old.gid()))?;
         }
         replacement.file.set_permissions(old.permissions())?;

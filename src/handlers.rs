@@ -4,7 +4,7 @@
 //! itself. Both are as short as the sentence that describes them; that is what the modules around
 //! them are for.
 //!
-//! Next: [`crate::store`], where the pairs are.
+//! Next: [`crate::query`], which they ask first.
 
 use crate::query;
 use crate::refusal::Refusal;

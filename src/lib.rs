@@ -7,32 +7,44 @@
 //! # The way of a request
 //!
 //! ```text
-//!  options ──▶ listener ──▶ server ──▶ slots ──▶ connection ◀──────────────────┐
-//!  what the    an address   a thread   a place     │  socket   bytes in, in time │
-//!  user typed                                      │  input    kept until used   │
-//!                                                  ▼                             │
-//!                                                 head       where it ends        │
-//!                                                 request    what it says         │
-//!                                                 body       thrown away          │
-//!                                                 access     who may ask          │
-//!                                                 router     which handler        │
-//!                                                 query      key and value        │
-//!                                                 handlers   what to do           │
-//!                                                  │                             │
-//!                store ◀───────────────────────────┤                             │
-//!                  map        pairs in memory       │                             │
-//!                  journal    one line per set      ▼                             │
-//!                  record     the line           response    bytes out ───────────┘
-//!                  disk       the file           refusal     what to say instead
-//!                  replay     at the start
-//!                  compaction now and then
+//!  options      what the user typed
+//!  listener     a name and a port: sockets
+//!  server       for each client a thread
+//!  slots        and a place among the others
+//!     │
+//!  connection ◀────────────────────────────────────────────────────────────┐
+//!     │ socket       bytes in and out, in time                             │
+//!     │ placement    on the processor where the client is                  │
+//!     │ input        kept until they are used                              │
+//!     ▼                                                                    │
+//!  head         where the request's head ends                              │
+//!  request      what it says                                               │
+//!  body         read and thrown away                                       │
+//!  access       who may ask                                                │
+//!  router       which handler                                              │
+//!     ▼                                                                    │
+//!  handlers ──▶ query       key and value                                  │
+//!     │                                                                    │
+//!     ├──▶ store                                                           │
+//!     │      map          pairs in memory                                  │
+//!     │      journal      one line for each set, before it counts          │
+//!     │      record       what the line looks like                         │
+//!     │      disk         what the file promises                           │
+//!     │      replay       at the start, line by line                       │
+//!     │      compaction   now and then, a smaller file                     │
+//!     ▼                                                                    │
+//!  response     status, fields, body ──────────────────────────────────────┘
+//!  refusal      what is said instead, and why
+//!  access_log   a line about it
+//!  stage        the one place from which all this can be watched
 //! ```
 //!
 //! # Reading list
 //!
-//! The modules stand below in the order in which a request meets them, and each ends its
+//! The modules stand in the order in which a request meets them, above and below, and each ends its
 //! introduction with the name of the next. Every module owns one piece of knowledge that no other
-//! has; what that is, its first paragraph says.
+//! has; what that is, its first paragraph says, with the rules that it keeps and the way in which
+//! the naive version fails.
 
 pub mod options;
 
@@ -43,15 +55,14 @@ pub mod connection;
 pub mod socket;
 pub mod placement;
 pub mod input;
-pub mod access_log;
 
 pub mod head;
 pub mod request;
 pub mod body;
 pub mod access;
 pub mod router;
-pub mod query;
 pub mod handlers;
+pub mod query;
 
 pub mod store;
 pub mod map;
@@ -63,7 +74,7 @@ pub mod compaction;
 
 pub mod response;
 pub mod refusal;
-
+pub mod access_log;
 pub mod stage;
 
 pub use connection::Limits;

@@ -21,13 +21,13 @@ const PORT_TRIES: u32 = 20;
 /// Where there is no such host, or the port is taken: the sentence names the address.
 pub fn bind(host: &str, port: u16) -> anyhow::Result<Vec<TcpListener>> {
     if !host.eq_ignore_ascii_case("localhost") {
-        // A name with several addresses means one server with several ways to it.
+        // One of the addresses of a name is enough.
         let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
         let addresses = (host, port).to_socket_addrs();
         let addresses: Vec<_> =
             addresses.with_context(|| format!("cannot find the host {host}"))?.collect();
         let listener = TcpListener::bind(&addresses[..]);
-        return Ok(vec![listener.with_context(|| cannot_listen(host, port))?]);
+        return Ok(vec![listener.map_err(|error| cannot_listen(error, host, port))?]);
     }
     let mut tries = PORT_TRIES;
     loop {
@@ -35,15 +35,20 @@ pub fn bind(host: &str, port: u16) -> anyhow::Result<Vec<TcpListener>> {
             Err(error) if port == 0 && error.kind() == ErrorKind::AddrInUse && tries > 0 => {
                 tries -= 1;
             }
-            result => return result.with_context(|| cannot_listen(host, port)),
+            result => return result.map_err(|error| cannot_listen(error, host, port)),
         }
     }
 }
 
-fn cannot_listen(host: &str, port: u16) -> String {
-    format!(
-        "cannot listen on {host}:{port} (is a server running there? choose another port with --port)"
-    )
+fn cannot_listen(error: io::Error, host: &str, port: u16) -> anyhow::Error {
+    let hint = match error.kind() {
+        ErrorKind::AddrInUse => ": another program listens there; choose another port with --port",
+        ErrorKind::AddrNotAvailable => ": this machine has no such address",
+        ErrorKind::PermissionDenied => ": choose a port above 1023 with --port",
+        _ => "",
+    };
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_string() };
+    anyhow::Error::new(error).context(format!("cannot listen on {host}:{port}{hint}"))
 }
 
 /// What the system says that `localhost` is; both families where it says nothing.

@@ -87,8 +87,9 @@ fn watch_signals() -> anyhow::Result<Signals> {
 /// Raises the limit on open files as far as the system lets us, and returns how many connections
 /// fit below it.
 fn room_for(wanted: usize) -> usize {
-    /// Listeners, the data file, its replacement, standard streams, and some to spare.
-    const OURS: u64 = 16;
+    /// Listeners and the threads that wait there, the data file and its replacement, the standard
+    /// streams, and some to spare.
+    const OURS: u64 = 32;
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     let now = if setrlimit(Resource::Nofile, raised).is_ok() { raised } else { limit };

@@ -10,7 +10,7 @@
 //! and the system may move the thread as it likes. A single client with many connections would
 //! otherwise have them all served by the one processor that it needs itself.
 //!
-//! Next: [`crate::input`].
+//! Next: [`crate::input`], where the bytes go.
 
 use std::net::TcpStream;
 

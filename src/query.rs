@@ -14,7 +14,7 @@
 //! `/set?a%3Db=c` has the key `a`: whoever encoded the `&` and the `=` did so to keep them from
 //! meaning anything.
 //!
-//! Next: [`crate::handlers`], which act on the pair.
+//! Next: [`crate::store`], where the pairs are.
 
 use std::borrow::Cow;
 

@@ -9,7 +9,7 @@
 //! nobody knows any more where the next request begins (RFC 9112 §11.2: that doubt is what request
 //! smuggling lives on).
 //!
-//! This is the last stop of the reading list: start again at [`crate`] with a request in mind.
+//! Next: [`crate::access_log`].
 
 use std::sync::Arc;
 

@@ -13,7 +13,7 @@
 //!
 //! The naive version looks for `Content-Length` with `find`, and never hears of the second one.
 //!
-//! Next: [`crate::body`], for the few requests that have one; then [`crate::access`].
+//! Next: [`crate::body`], for the few requests that have one.
 
 use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, Ipv6Addr};

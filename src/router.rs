@@ -13,7 +13,7 @@
 //! `//get`, `/Get` and `/g%65t` are other paths. The naive version asks whether the target
 //! *starts with* `/set`, and serves `/settings`.
 //!
-//! Next: the handlers ask [`crate::query`] first.
+//! Next: [`crate::handlers`].
 
 use crate::handlers;
 use crate::refusal::Refusal;

@@ -21,7 +21,7 @@
 //! The naive version, `for stream in listener.incoming() { thread::spawn(…) }`, starts as many
 //! threads as there are clients, and panics when the system refuses one.
 //!
-//! Next: [`crate::slots`].
+//! Next: [`crate::slots`], which keeps count.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};

@@ -110,7 +110,8 @@ impl Slots {
         for slot in lock(&self.table).slots.values() {
             let state = slot.state.load(SeqCst);
             if state & 3 == IDLE
-                && now - (state >> STATE_BITS) >= limit
+                // It may have become idle after we looked at the clock.
+                && now.saturating_sub(state >> STATE_BITS) >= limit
                 && slot.state.compare_exchange(state, EVICTED, SeqCst, SeqCst).is_ok()
             {
                 let _ = slot.stream.shutdown(Shutdown::Both);

@@ -8,6 +8,8 @@
 //! wants to tell requests apart asks for the current thread. The exceptions are
 //! [`Stage::Journaled`] and [`Stage::Synced`] with several sets under way: there the thread that
 //! writes for all reports once for the whole batch (see [`crate::journal`]).
+//!
+//! This is the last stop of the reading list: start again at [`crate`] with a request in mind.
 
 use std::sync::OnceLock;
 
