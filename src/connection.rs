@@ -29,47 +29,17 @@ use std::time::{Duration, Instant};
 use crate::access;
 use crate::access_log;
 use crate::body::Drain;
+use crate::config::{Config, Limits};
 use crate::head::{Found, HeadSearch};
 use crate::input::Input;
 use crate::placement::Placement;
 use crate::refusal::Refusal;
 use crate::request::{Framing, Request};
 use crate::response::{Clock, Persistence, Reply, Sent};
-use crate::server::Config;
 use crate::slots::Seat;
 use crate::socket::{Socket, Wait};
 use crate::stage::{Stage, reached};
 use crate::store::Store;
-
-/// How much a client may send, and how long it may take.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// The largest head, in bytes.
-    pub head_bytes: usize,
-    /// The largest body, in bytes.
-    pub body_bytes: u64,
-    /// From the first byte of a head to its last.
-    pub head_time: Duration,
-    /// From the end of the head to the end of the body.
-    pub body_time: Duration,
-    /// From an answer to the first byte of the next request.
-    pub idle_time: Duration,
-    /// For the client to take what we write.
-    pub write_time: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            head_bytes: 64 << 10,
-            body_bytes: 1 << 20,
-            head_time: Duration::from_secs(10),
-            body_time: Duration::from_secs(30),
-            idle_time: Duration::from_mins(1),
-            write_time: Duration::from_secs(30),
-        }
-    }
-}
 
 /// Output is written when it has grown to this many bytes, even if more could be answered.
 const OUTPUT_FULL: usize = 64 << 10;

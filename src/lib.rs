@@ -8,6 +8,7 @@
 //!
 //! ```text
 //!  options      what the user typed
+//!  config       what there is to choose
 //!  listener     a name and a port: sockets
 //!  server       for each client a thread
 //!  slots        and a place among the others
@@ -31,6 +32,7 @@
 //!     │      record       what the line looks like                         │
 //!     │      disk         what the file promises                           │
 //!     │      replay       at the start, line by line                       │
+//!     │      snapshot     one line for each pair                           │
 //!     │      compaction   now and then, a smaller file                     │
 //!     ▼                                                                    │
 //!  response     status, fields, body ──────────────────────────────────────┘
@@ -47,6 +49,7 @@
 //! the naive version fails.
 
 pub mod options;
+pub mod config;
 
 pub mod listener;
 pub mod server;
@@ -70,6 +73,7 @@ pub mod journal;
 pub mod record;
 pub mod disk;
 pub mod replay;
+pub mod snapshot;
 pub mod compaction;
 
 pub mod response;
@@ -77,10 +81,10 @@ pub mod refusal;
 pub mod access_log;
 pub mod stage;
 
-pub use connection::Limits;
+pub use config::{Config, Limits};
 pub use journal::SyncWhen;
 pub use router::Routes;
-pub use server::{Config, Server, serve};
+pub use server::{Server, serve};
 pub use store::{Keeping, Store};
 
 /// Prints a warning on standard error. Where that is closed, nobody wants to know.

@@ -3,7 +3,7 @@
 //! A wrong command line is one sentence that names the flag, and exit code 2. The library (lexopt)
 //! splits arguments; the help text below is written, not generated, so that it reads well.
 //!
-//! Next: [`crate::listener`].
+//! Next: [`crate::config`], what becomes of it.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

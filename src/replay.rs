@@ -9,7 +9,7 @@
 //!
 //! The naive version reads the file into a string, and refuses everything after a torn line.
 //!
-//! Next: [`crate::compaction`], which keeps the file from growing for ever.
+//! Next: [`crate::snapshot`], a file without dead lines.
 
 use std::io;
 

@@ -33,37 +33,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use crate::connection::{self, Limits};
-use crate::router::Routes;
+use crate::config::Config;
+use crate::connection;
 use crate::slots::Slots;
 use crate::store::Store;
-
-/// What there is to choose about a server.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// The dispatch table.
-    pub routes: Routes,
-    /// How many connections there may be at a time.
-    pub max_connections: usize,
-    /// Names that clients may call us by, besides `localhost`.
-    pub allow_hosts: Vec<String>,
-    /// Whether to print a line for each request on standard error.
-    pub log: bool,
-    /// How much a client may send, and how long it may take.
-    pub limits: Limits,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Config {
-            routes: Routes::default(),
-            max_connections: 1024,
-            allow_hosts: Vec::new(),
-            log: false,
-            limits: Limits::default(),
-        }
-    }
-}
 
 /// How many threads may be in `accept()` on one listener. More than one is there only after
 /// connections have ended, for the next ones.

@@ -1,0 +1,148 @@
+//! The data file, and the disk of the other tests: is it as hostile as it says?
+
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+use super::faulty::{Fault, FaultyDisk};
+use super::*;
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> =
+        names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Replaces what is in the file.
+fn replace(data: &mut DataFile, bytes: &[u8]) -> io::Result<()> {
+    let replacement = data.begin_replacement()?;
+    replacement.append(bytes)?;
+    replacement.sync()?;
+    data.become_replacement(replacement)?;
+    data.sync_folder()
+}
+
+#[test]
+fn a_new_file_is_its_owners_alone_and_its_name_is_durable() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data.jsonl");
+    let faulty = Arc::new(FaultyDisk::default());
+    let disk: Arc<dyn Disk> = Arc::clone(&faulty) as _;
+    let data = DataFile::open(&path, &disk).unwrap();
+    assert_eq!(faulty.take_calls(), ["sync folder"]);
+    assert_eq!(mode(&path), 0o600);
+    data.append(b"\n").unwrap();
+    drop((data, disk, faulty));
+
+    let faulty = Arc::new(FaultyDisk::default());
+    let disk: Arc<dyn Disk> = Arc::clone(&faulty) as _;
+    DataFile::open(&path, &disk).unwrap();
+    assert!(faulty.calls().is_empty(), "{faulty:?}");
+}
+
+#[test]
+fn a_file_whose_name_may_not_last_is_not_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data.jsonl");
+    let faulty = Arc::new(FaultyDisk::default());
+    faulty.fail("sync folder", Fault::Nothing);
+    let disk: Arc<dyn Disk> = faulty;
+    let error = DataFile::open(&path, &disk).unwrap_err().to_string();
+    assert!(error.contains("cannot sync the folder of"), "{error}");
+    assert!(error.contains("data.jsonl"), "{error}");
+}
+
+#[test]
+fn a_replacement_has_the_mode_of_what_it_replaces() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data.jsonl");
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    for wanted in [0o600, 0o640, 0o664, 0o666] {
+        fs::write(&path, "old\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(wanted)).unwrap();
+        let mut data = DataFile::open(&path, &disk).unwrap();
+        assert_eq!(mode(&path), wanted);
+        replace(&mut data, b"new\n").unwrap();
+        assert_eq!((mode(&path), fs::read(&path).unwrap()), (wanted, b"new\n".to_vec()));
+        assert_eq!(names(folder.path()), ["data.jsonl"]);
+    }
+}
+
+#[test]
+fn a_symbolic_link_stays_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (real, link) = (folder.path().join("real"), folder.path().join("links"));
+    fs::create_dir(&real).unwrap();
+    fs::create_dir(&link).unwrap();
+    let (path, link) = (real.join("data.jsonl"), link.join("link"));
+    symlink(&path, &link).unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let mut data = DataFile::open(&link, &disk).unwrap();
+    replace(&mut data, b"new\n").unwrap();
+    assert_eq!(fs::read_link(&link).unwrap(), path);
+    assert!(fs::symlink_metadata(&path).unwrap().is_file());
+    assert_eq!(fs::read(&path).unwrap(), b"new\n");
+    assert_eq!(names(&real), ["data.jsonl"]);
+}
+
+#[test]
+fn only_one_may_have_it_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, link) = (folder.path().join("data.jsonl"), folder.path().join("link"));
+    symlink(&path, &link).unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let mut data = DataFile::open(&path, &disk).unwrap();
+    for replaced in [false, true] {
+        if replaced {
+            replace(&mut data, b"new\n").unwrap();
+        }
+        for name in [&path, &link] {
+            let error = DataFile::open(name, &disk).unwrap_err().to_string();
+            let name = name.display().to_string();
+            assert!(error.contains("another server has") && error.contains(&name), "{error}");
+        }
+    }
+    drop(data);
+    DataFile::open(&path, &disk).unwrap();
+}
+
+#[test]
+fn what_never_replaced_the_file_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data.jsonl");
+    let faulty = Arc::new(FaultyDisk::default());
+    let disk: Arc<dyn Disk> = Arc::clone(&faulty) as _;
+    let mut data = DataFile::open(&path, &disk).unwrap();
+    data.append(b"old\n").unwrap();
+    for call in ["append new", "sync new", "rename"] {
+        faulty.fail(call, Fault::Half);
+        replace(&mut data, b"new\n").unwrap_err();
+        assert_eq!(names(folder.path()), ["data.jsonl"], "{call}");
+        assert_eq!(fs::read(&path).unwrap(), b"old\n", "{call}");
+    }
+    drop((data, disk, faulty));
+
+    // A crash leaves it there: the next start removes it.
+    fs::write(folder.path().join("data.jsonl.snapshot-tmp"), "half a li").unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let mut data = DataFile::open(&path, &disk).unwrap();
+    assert_eq!(names(folder.path()), ["data.jsonl"]);
+    replace(&mut data, b"new\n").unwrap();
+}
+
+#[test]
+fn what_is_no_plain_file_is_not_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    for path in [folder.path(), Path::new("/dev/null")] {
+        let error = DataFile::open(path, &disk).unwrap_err().to_string();
+        assert!(error.contains(&path.display().to_string()), "{error}");
+    }
+    let missing = folder.path().join("no/data.jsonl");
+    let error = format!("{:#}", DataFile::open(&missing, &disk).unwrap_err());
+    assert!(error.contains("no/data.jsonl"), "{error}");
+}

@@ -1,0 +1,46 @@
+//! The snapshot: a file with one line for each pair, and no dead ones.
+//!
+//! The map's shards are written one by one, each under its own lock, so that nobody waits for long.
+//! What is set meanwhile may be in it or not: whoever needs it there adds it ([`crate::compaction`])
+//! or lets nobody set anything ([`crate::journal`], after a failed sync).
+//!
+//! The file is synced every mebibyte: a sync of one large heap at the end would hold up the syncs of
+//! all sets that wait for the same disk.
+//!
+//! Next: [`crate::compaction`], which keeps the file from growing for ever.
+
+use std::io;
+
+use crate::disk::Replacement;
+use crate::map::{Map, SHARDS};
+
+/// How much of the new file is synced at a time, in bytes.
+const SYNC_EVERY: usize = 1 << 20;
+
+/// How large a file is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size {
+    pub(crate) bytes: u64,
+    pub(crate) records: u64,
+}
+
+/// Writes a line for each pair of `map`, and returns how much that is. The last of it is not synced.
+pub(crate) fn write(
+    replacement: &Replacement,
+    map: &Map,
+    go_on: impl Fn() -> io::Result<()>,
+) -> io::Result<Size> {
+    let mut size = Size { bytes: 0, records: 0 };
+    let mut lines = Vec::new();
+    for shard in 0..SHARDS {
+        go_on()?;
+        size.records += map.write_shard(shard, &mut lines);
+        if lines.len() >= SYNC_EVERY || shard == SHARDS - 1 {
+            replacement.append(&lines)?;
+            replacement.sync()?;
+            size.bytes += lines.len() as u64;
+            lines.clear();
+        }
+    }
+    Ok(size)
+}
