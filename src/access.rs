@@ -8,7 +8,12 @@
 //!    to 127.0.0.1, and the browser thinks our answers are its own. But it still sends
 //!    `Host: evil.example`, so a name that is not ours is refused.
 //! 2. *Where do you come from?* Browsers say so in Sec-Fetch-Site, which a page can't forge (Fetch
-//!    Metadata §2.1), and in Origin, which they send with a WebSocket handshake too.
+//!    Metadata §2.3), and in Origin, which they send with a WebSocket handshake too.
+//!
+//! Browsers send these fields to localhost, to loopback addresses and over https. To another name or
+//! address over plain http they may send neither: what is offered there is open to web pages too.
+//!
+//! The naive version trusts whatever comes over loopback.
 //!
 //! curl and other programs send neither field. This is no password: whoever runs programs on this
 //! machine may read and write.
@@ -43,10 +48,14 @@ fn is_ours(authority: &Authority<'_>, names: &[String]) -> bool {
         return true;
     }
     // "localhost." is the same name, written absolutely.
-    let host = authority.host.strip_suffix('.').unwrap_or(authority.host);
+    let host = without_dot(authority.host);
     let parent = host.rsplit('.').next().unwrap_or(host);
     parent.eq_ignore_ascii_case("localhost")
-        || names.iter().any(|name| name.eq_ignore_ascii_case(host))
+        || names.iter().any(|name| without_dot(name).eq_ignore_ascii_case(host))
+}
+
+fn without_dot(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
 }
 
 fn from_elsewhere(browser: &Browser<'_>, request: &Request<'_>) -> bool {
@@ -76,7 +85,7 @@ mod tests {
     fn ask(target: &str, fields: &str) -> Result<(), Refusal> {
         let mut head = format!("GET {target} HTTP/1.1\r\n{fields}\r\n\r\n").into_bytes();
         let request = Request::parse(&mut head).unwrap().unwrap();
-        check(&request, &["db.test".to_string()])
+        check(&request, &["db.test.".to_string()])
     }
 
     #[test]

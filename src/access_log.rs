@@ -4,8 +4,8 @@
 //! 127.0.0.1 - - [23/Nov/2026:07:15:00 +0000] "GET /get?key=a HTTP/1.1" 200 5
 //! ```
 //!
-//! The request line is the client's, so it is escaped: nobody gets to write a line of the log, or
-//! to send a terminal what makes it do things.
+//! The request line is the client's, so it is escaped: no client can forge a line, or send control
+//! sequences to a terminal. The naive version prints it as it came.
 //!
 //! Next: [`crate::stage`].
 

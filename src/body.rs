@@ -7,7 +7,7 @@
 //! ```text
 //! Length(n)   ──n bytes──▶  done
 //!
-//! Size ──"5;ext=1\r\n"──▶ Data(5) ──5 bytes, "\r\n"──▶ Size      RFC 9112 §7.1
+//! Size ──"5;ext=1\r\n"──▶ Data(5) ──5 bytes──▶ DataEnd ──"\r\n"──▶ Size      RFC 9112 §7.1
 //!   └───"0\r\n"──▶ Trailer ──field lines, "\r\n"──▶  done          RFC 9112 §7.1.2
 //! ```
 //!

@@ -10,12 +10,11 @@
 //!  new file                ├─ one line a key ─┤├── set meanwhile ─┤├ c ┤
 //! ```
 //!
-//! 1. The map's shards are written one by one, each under its own lock, from the moment when the
-//!    old file ended at *a*.
-//! 2. Lines that were appended after *a* are copied, until little is left. Some of those sets are
-//!    in the snapshot already; read again in this order, the last line of each key is right.
-//! 3. Only then sets have to wait: the last lines are copied, the new file is synced, takes the
-//!    old one's name, and the folder is synced.
+//! 1. `snapshot::write` begins when the old file ends at *a*.
+//! 2. `copy` takes over the lines that were appended after *a*, until little is left. Some of those
+//!    sets are in the snapshot already; read again in this order, the last line of each key is right.
+//! 3. Only then sets have to wait: the last lines are copied, and `Writer::replace` syncs the new
+//!    file, gives it the old one's name, and syncs the folder.
 //!
 //! The naive version truncates the file and writes it anew. A crash in between leaves nothing.
 //!

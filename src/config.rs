@@ -1,4 +1,5 @@
-//! The configuration: what there is to choose about a server, and the limits that the contract sets.
+//! The configuration: what there is to choose about a server, how much a client may send, and how
+//! long it may take.
 //!
 //! A program that embeds the server changes what it needs and takes the rest from `default()`.
 //!
@@ -15,7 +16,7 @@ pub struct Config {
     pub routes: Routes,
     /// How many connections there may be at a time.
     pub max_connections: usize,
-    /// Names that clients may call us by, besides `localhost`.
+    /// Names that clients may call us by, besides `localhost`, names below it, and IP addresses.
     pub allow_hosts: Vec<String>,
     /// Whether to print a line for each request on standard error.
     pub log: bool,
@@ -48,7 +49,7 @@ pub struct Limits {
     pub body_time: Duration,
     /// From an answer to the first byte of the next request.
     pub idle_time: Duration,
-    /// For the client to take what we write.
+    /// For the client to take each 64 KiB that we write.
     pub write_time: Duration,
 }
 

@@ -1,13 +1,16 @@
 //! The connection: requests in, answers out, in order, until one side has had enough.
 //!
 //! ```text
-//!            ┌───────────────────────────────────────────────────────────────┐
-//!            ▼                                                               │
-//!       next_head() ──head──▶ exchange() ──no body──▶ answer() ──open──▶ use up the input
-//!        │   │  ▲                │  ▲                    │
-//!        │  fill()               │ drain()             close
-//!        │                       ▼                       ▼
-//!        └──doubtful framing─▶ refuse() ──────────▶ flush(), linger
+//!  serve() ──▶ next_head() ◀────────────────────────────────┐
+//!                │  ▲  └─ reads_on(): flush(), then fill()  │
+//!                ▼ a head                                   │
+//!              exchange() ──a body──▶ drain() ──┐           │
+//!                │ ◀────────────────────────────┘           │
+//!                ▼                                          │
+//!              Answers::answer() ──stays open── use_up() ───┘
+//!                │ last answer     from anywhere: end of input, deadline, refusal
+//!                ▼                            │
+//!              finish(): refuse(), flush(), linger() ◀──────┘
 //! ```
 //!
 //! 1. A request is answered when all of it is there, and in the order in which it came.
@@ -35,7 +38,7 @@ use crate::input::Input;
 use crate::placement::Placement;
 use crate::refusal::Refusal;
 use crate::request::{Framing, Request};
-use crate::response::{Clock, Persistence, Reply, Sent};
+use crate::response::{Clock, Persistence, Reply};
 use crate::slots::Seat;
 use crate::socket::{Socket, Wait};
 use crate::stage::{Stage, reached};
@@ -110,6 +113,17 @@ pub(crate) fn serve(
         if let Err(end) = exchanged {
             return connection.finish(end);
         }
+    }
+}
+
+/// Tells a client that there is no slot for it, and ends the connection.
+pub(crate) fn turn_away(stream: &TcpStream) {
+    let (mut output, clock) = (Vec::new(), Clock::new());
+    let (output, date) = (&mut output, clock.date());
+    Refusal::NoSlot.send(Reply { output, date, persistence: Persistence::Close, with_body: true });
+    let mut socket = Socket::new(stream);
+    if socket.write(output, Duration::from_secs(1)).is_ok() {
+        socket.linger(&mut [0; 1024]);
     }
 }
 
@@ -227,7 +241,7 @@ impl Connection<'_> {
             Ok(0) => Err(End::Close),
             Ok(count) => {
                 reached(Stage::BytesRead(&space[..count]));
-                self.placement.count(self.stream);
+                self.placement.has_read(self.stream);
                 self.answers.clock.tick();
                 self.input.filled(count);
                 Ok(true)
@@ -244,7 +258,9 @@ impl Connection<'_> {
             return Ok(());
         }
         let written = self.socket.write(output, self.limits.write_time);
-        reached(Stage::Written(output));
+        if written.is_ok() {
+            reached(Stage::Written(output));
+        }
         output.clear();
         if output.capacity() > OUTPUT_FULL {
             *output = Vec::new();
@@ -291,9 +307,7 @@ impl Answers<'_> {
         let sent = served.unwrap_or(Err(Refusal::Panic)).unwrap_or_else(|refusal| {
             let output = &mut self.output;
             output.truncate(before);
-            let verdict = refusal.verdict();
-            let reply = Reply { output, date, persistence, with_body };
-            reply.send(verdict.status, &verdict.sentence)
+            refusal.send(Reply { output, date, persistence, with_body })
         });
         if let Some(log) = &mut self.log {
             log.add(request.line, sent, date);
@@ -303,10 +317,10 @@ impl Answers<'_> {
 
     /// Appends the last answer: what was wrong with `input`.
     fn refuse(&mut self, refusal: &Refusal, input: &[u8]) {
-        let date = self.clock.date();
         // What was asked for is known even where the rest is not: HEAD gets no body (RFC 9110 §9.3.2).
         let with_body = !input.trim_ascii_start().starts_with(b"HEAD ");
-        let sent = last_answer(refusal, &mut self.output, date, with_body);
+        let (output, date) = (&mut self.output, self.clock.date());
+        let sent = refusal.send(Reply { output, date, persistence: Persistence::Close, with_body });
         if let Some(log) = &mut self.log {
             log.add(input, sent, date);
         }
@@ -317,20 +331,4 @@ fn parse<'i>(input: &'i mut Input, head: &Range<usize>) -> Result<Request<'i>, R
     let request = Request::parse(&mut input.unread()[head.clone()])?;
     // HeadSearch found the empty line that ends it.
     request.ok_or(Refusal::BadRequestLine)
-}
-
-fn last_answer(refusal: &Refusal, output: &mut Vec<u8>, date: &str, with_body: bool) -> Sent {
-    let verdict = refusal.verdict();
-    let reply = Reply { output, date, persistence: Persistence::Close, with_body };
-    reply.send(verdict.status, &verdict.sentence)
-}
-
-/// Tells a client that there is no slot for it, and ends the connection.
-pub(crate) fn turn_away(stream: &TcpStream) {
-    let mut output = Vec::new();
-    let mut socket = Socket::new(stream);
-    last_answer(&Refusal::NoSlot, &mut output, Clock::new().date(), true);
-    if socket.write(&output, Duration::from_secs(1)).is_ok() {
-        socket.linger(&mut [0; 1024]);
-    }
 }

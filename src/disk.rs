@@ -90,18 +90,18 @@ pub struct Replacement {
 }
 
 impl Replacement {
-    /// See [`Disk::append`].
+    /// As [`Disk::append`].
     ///
     /// # Errors
-    /// See there.
+    /// As there.
     pub fn append(&self, bytes: &[u8]) -> io::Result<()> {
         self.disk.append(&self.file, bytes)
     }
 
-    /// See [`Disk::sync`].
+    /// As [`Disk::sync`].
     ///
     /// # Errors
-    /// See there.
+    /// As there.
     pub fn sync(&self) -> io::Result<()> {
         self.disk.sync(&self.file)
     }
@@ -131,7 +131,8 @@ impl DataFile {
                     let name = path.display();
                     format!("cannot open {name} to read and write: give another file with --data")
                 })?;
-            let found = file.metadata()?;
+            let found =
+                file.metadata().with_context(|| format!("cannot look at {}", path.display()))?;
             if !found.is_file() {
                 bail!("{} is not a plain file: give another with --data", path.display());
             }
@@ -151,6 +152,7 @@ impl DataFile {
                 let data = DataFile { file, path, disk: Arc::clone(disk) };
                 // Only a process that held the lock makes this file, and we hold it now.
                 let _ = fs::remove_file(data.replacement_path());
+                // It may be new: then its name has to be durable too.
                 if found.len() == 0 {
                     data.sync_folder().with_context(|| {
                         format!("cannot sync the folder of {}", data.path.display())
@@ -190,26 +192,26 @@ impl DataFile {
         }
     }
 
-    /// See [`Disk::append`].
+    /// As [`Disk::append`].
     ///
     /// # Errors
-    /// See there.
+    /// As there.
     pub fn append(&self, bytes: &[u8]) -> io::Result<()> {
         self.disk.append(&self.file, bytes)
     }
 
-    /// See [`Disk::sync`].
+    /// As [`Disk::sync`].
     ///
     /// # Errors
-    /// See there.
+    /// As there.
     pub fn sync(&self) -> io::Result<()> {
         self.disk.sync(&self.file)
     }
 
-    /// See [`Disk::truncate`].
+    /// As [`Disk::truncate`].
     ///
     /// # Errors
-    /// See there.
+    /// As there.
     pub fn truncate(&self, length: u64) -> io::Result<()> {
         self.disk.truncate(&self.file, length)
     }

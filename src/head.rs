@@ -1,4 +1,4 @@
-//! The end of a head: is the request line there with all its fields, and nothing but lines?
+//! The head: where it ends in the bytes that have come.
 //!
 //! TCP carries bytes, not messages. One read may bring half a request, or three and a half; the
 //! naive version takes each read for one request, which works on every developer's machine and
@@ -6,7 +6,8 @@
 //! tries to understand them:
 //!
 //! 1. Each byte is looked at once, however many reads they come in: a client that sends single
-//!    bytes costs us n steps. Parsing anew at each read would cost n².
+//!    bytes costs us n steps. Parsing anew at each read would cost n². (Whole lines are parsed
+//!    early, so that nonsense is refused at once; that is bounded by the number of lines.)
 //! 2. A line ends with CR LF. LF alone is refused, though RFC 9112 §2.2 would allow it: two
 //!    programs in a row that disagree about where lines end is one more way to smuggle requests.
 //! 3. One empty line before the request line is skipped (RFC 9112 §2.2), more are refused.

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! It is kept for as long as the connection, so that a request costs no allocation, and small
-//! while it can be: most connections are idle, and each of them has one.
+//! while it can be: most connections are idle, and each of them has one. The naive version has a new
+//! buffer for each request, and loses the start of the next one.
 //!
 //! Next: [`crate::head`], which looks for a request in it.
 

@@ -5,11 +5,13 @@
 //! writes it, for all that have joined by the time when the batch before is done.
 //!
 //! ```text
-//!  keep() ──no batch is open──▶ lead(): open one ──▶ wait for the writer, while others join
-//!     │                                                 │ close the batch
-//!     │ a batch is open                                 │ append    one write
-//!     ▼                                                 │ sync      one fdatasync
-//!  join it, wait for its outcome ◀───────told───────────┤ insert    into the map, in file order
+//!  keep() ──no batch is open: opens one──▶ lead(): waits for the writer, while others join
+//!    │ a batch is open                        │ closes the batch
+//!    │                                        │ Writer::append()   one write, one fdatasync
+//!    ▼                                        │ Map::insert()      in file order
+//!  joins it, waits ◀──────outcome─────────────┘
+//!
+//!  trusted ──append or sync fails for good──▶ not trusted ──start_over()──▶ trusted
 //! ```
 //!
 //! 1. The map gets a pair after the file has it, and with `--sync always` after the disk has it:
@@ -18,8 +20,9 @@
 //!    value that was read before the restart.
 //! 3. A write that fails is undone by cutting the file. A *sync* that fails can't be undone or
 //!    repeated: nobody knows what the disk holds, and the next sync may say "fine" about data that
-//!    is gone. The file is then not written to any more; the next set replaces it by a snapshot of
-//!    the map, and goes on with that.
+//!    is gone. The file is then replaced at once by a snapshot of the map. Where that fails too, it
+//!    is cut to what was answered, and a later set tries the snapshot again, at most once a second,
+//!    before anything is appended.
 //!
 //! The naive version holds one lock around append, sync and insert: right, and sixty-four clients
 //! wait for sixty-four syncs in a row.
@@ -105,8 +108,11 @@ impl Journal {
         }
     }
 
-    /// Returns when the pair is kept, as `--sync` promises, and in `map`. To the set that led it
-    /// also tells how large the file is now.
+    /// Returns when the pair is kept, as `--sync` promises, and is in `map`. The set that led its
+    /// batch also learns how large the file is now.
+    ///
+    /// # Errors
+    /// Where the disk did not take it: what the client is told.
     pub(crate) fn keep(&self, key: &str, value: &str, map: &Map) -> Result<Option<Size>, NotKept> {
         let mut open = lock(&self.open);
         if let Some(batch) = &mut *open {
@@ -193,14 +199,19 @@ impl Writer {
             }
             return Err(error);
         }
-        reached(Stage::Journaled(&batch.lines));
         self.dirty = true;
-        if when == SyncWhen::Always {
-            self.sync()?;
-            reached(Stage::Synced);
-        }
+        let before = self.size();
         self.length += batch.lines.len() as u64;
         self.records += batch.sets.len() as u64;
+        // Everything is in order by now: an observer may panic.
+        reached(Stage::Journaled(&batch.lines));
+        if when == SyncWhen::Always {
+            if let Err(error) = self.sync() {
+                (self.length, self.records) = (before.bytes, before.records);
+                return Err(error);
+            }
+            reached(Stage::Synced);
+        }
         Ok(())
     }
 
@@ -229,8 +240,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Puts a replacement with this length and so many records in the place of the file. Returns
-    /// when that is durable.
+    /// Puts a replacement of this size in the place of the file. Returns when that is durable.
     pub(crate) fn replace(&mut self, replacement: Replacement, snapshot: Size) -> io::Result<()> {
         replacement.sync()?;
         self.data.become_replacement(replacement)?;

@@ -4,14 +4,14 @@
 //! pairs are there again after a crash. This is the library; `main.rs` is the program. To embed
 //! it, call [`serve`].
 //!
-//! # The way of a request
+//! # The path of a request
 //!
 //! ```text
 //!  options      what the user typed
 //!  config       what there is to choose
 //!  listener     a name and a port: sockets
 //!  server       for each client a thread
-//!  slots        and a place among the others
+//!  slots        how many there may be, and who makes room
 //!     │
 //!  connection ◀────────────────────────────────────────────────────────────┐
 //!     │ socket       bytes in and out, in time                             │
@@ -45,8 +45,11 @@
 //!
 //! The modules stand in the order in which a request meets them, above and below, and each ends its
 //! introduction with the name of the next. Every module owns one piece of knowledge that no other
-//! has; what that is, its first paragraph says, with the rules that it keeps and the way in which
-//! the naive version fails.
+//! has. Its first paragraph says what that is; most go on with the rules that they keep, and with
+//! the way in which the naive version fails.
+//!
+//! All of them are public, to be read. A program that embeds the server needs what is named at the
+//! end of this file.
 
 pub mod options;
 pub mod config;
@@ -83,6 +86,7 @@ pub mod stage;
 
 pub use config::{Config, Limits};
 pub use journal::SyncWhen;
+pub use response::{Reply, Status};
 pub use router::Routes;
 pub use server::{Server, serve};
 pub use store::{Keeping, Store};

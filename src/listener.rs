@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddr
 
 use anyhow::Context as _;
 
-/// How often a free port is asked for that turns out to be taken at the second address.
+/// How often to ask for another free port when the one that we got is taken at the second address.
 const PORT_TRIES: u32 = 20;
 
 /// Listens on every loopback address of `localhost`, or on the first address of another host that

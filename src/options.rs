@@ -3,6 +3,8 @@
 //! A wrong command line is one sentence that names the flag, and exit code 2. The library (lexopt)
 //! splits arguments; the help text below is written, not generated, so that it reads well.
 //!
+//! The naive version is `args[1].parse().unwrap()`: a typo is a panic.
+//!
 //! Next: [`crate::config`], what becomes of it.
 
 use std::ffi::OsString;
@@ -12,6 +14,7 @@ use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt as _};
 
+use crate::config::Config;
 use crate::journal::SyncWhen;
 use crate::store::Keeping;
 
@@ -76,7 +79,7 @@ impl Default for Options {
             sync,
             compact_over,
             allow_hosts: Vec::new(),
-            max_connections: 1024,
+            max_connections: Config::default().max_connections,
             log: false,
         }
     }
@@ -133,11 +136,10 @@ where
             }
             Arg::Long("allow-host") => {
                 let name = text(&mut parser, "--allow-host", "a name")?;
-                // A name in a Host field has no port and no trailing dot to compare.
                 if name.contains(['/', ':', ' ']) {
                     return Err(format!("--allow-host: {name:?} is not a host name alone"));
                 }
-                options.allow_hosts.push(name.trim_end_matches('.').to_string());
+                options.allow_hosts.push(name);
             }
             Arg::Long("max-connections") => {
                 options.max_connections = number(&mut parser, "--max-connections", 1, 1_000_000)?;
@@ -231,7 +233,7 @@ mod tests {
         assert_eq!(options(&["-d", "a b"]).data, Some("a b".into()));
         assert_eq!(options(&["--memory"]).data, None);
         assert_eq!(options(&["--sync", "never"]).sync, SyncWhen::Never);
-        assert_eq!(options(&["--allow-host=a", "--allow-host", "b."]).allow_hosts, ["a", "b"]);
+        assert_eq!(options(&["--allow-host=a", "--allow-host", "b."]).allow_hosts, ["a", "b."]);
         assert!(options(&["--log"]).log);
         for (text, millis) in [("100ms", 100), ("2s", 2000), ("1m", 60_000)] {
             let every = SyncWhen::Every(Duration::from_millis(millis));

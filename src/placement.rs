@@ -1,8 +1,8 @@
 //! The placement: a thread serves its client fastest from the processor where the client is.
 //!
 //! A request that arrives wakes the thread that waits for it. Where the thread last ran on another
-//! processor than the one that handled the packet, the first interrupts the second to tell it, and
-//! that can cost more than the rest of the request. On loopback, the packet is handled where the
+//! processor than the one that handles the packet, the latter has to interrupt the former, and that
+//! can cost more than the rest of the request. On loopback, the packet is handled where the
 //! client runs; on a network card, where its interrupts go. Linux knows the place
 //! (`SO_INCOMING_CPU`), so the thread goes there.
 //!
@@ -14,7 +14,7 @@
 
 use std::net::TcpStream;
 
-/// Looks where the client is at this request of a connection: short connections are not worth it.
+/// Looks where the client is at this read of a connection: short connections are not worth it.
 const FIRST_LOOK: u32 = 8;
 
 /// And again after so many more: clients move.
@@ -28,7 +28,7 @@ pub(crate) struct Placement {
 
 impl Placement {
     /// One more read has brought something.
-    pub(crate) fn count(&mut self, stream: &TcpStream) {
+    pub(crate) fn has_read(&mut self, stream: &TcpStream) {
         self.reads = self.reads.wrapping_add(1);
         if self.reads % LOOK_AGAIN == FIRST_LOOK {
             move_to_client(stream);
@@ -73,7 +73,7 @@ mod tests {
         let before = sched_getaffinity(None).unwrap();
         let mut placement = Placement::default();
         for _ in 0..=FIRST_LOOK + LOOK_AGAIN {
-            placement.count(&stream);
+            placement.has_read(&stream);
         }
         assert_eq!(sched_getaffinity(None).unwrap(), before);
         drop(client);

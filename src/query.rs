@@ -1,7 +1,7 @@
 //! The query: from `some%20key=some+value` to a key and a value.
 //!
 //! Only this module knows `&`, `=`, `+` and `%`. The rules are those of HTML forms
-//! (`application/x-www-form-urlencoded`), which is what browsers and HTTP clients send:
+//! (`application/x-www-form-urlencoded`, URL Standard §5), which browsers and HTTP clients send:
 //!
 //! 1. The query is split on `&`; empty pieces are ignored. `;` is data.
 //! 2. Each piece is split at its *first* `=`: in `a=b=c` the value is `b=c`.
@@ -67,8 +67,7 @@ fn only_pair(query: &str) -> Result<(Cow<'_, str>, Cow<'_, str>), Refusal> {
     Ok((decode(key)?, decode(value)?))
 }
 
-/// Decodes one half of a pair. An empty result is not possible: every piece decodes to at least
-/// one byte.
+/// Decodes one half of a pair. A half that is not empty decodes to at least one byte.
 fn decode(half: &str) -> Result<Cow<'_, str>, Refusal> {
     if !half.bytes().any(|byte| byte == b'+' || byte == b'%') {
         return Ok(Cow::Borrowed(half));

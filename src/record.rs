@@ -10,7 +10,8 @@
 //! 1. Later lines win.
 //! 2. A line is whole when its `\n` is there. What stands behind the last `\n` is the tail: the
 //!    rest of an append that a crash cut short.
-//! 3. A tail that is a whole record is kept, any other is no record: its set was never answered.
+//! 3. A tail that is a whole record is kept. Any other is cut off: it is no set whose safety was
+//!    promised.
 //! 4. Unknown fields are ignored, empty lines skipped, a byte order mark and CR LF accepted: people
 //!    edit this file, some of them with Notepad.
 //!

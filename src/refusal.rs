@@ -4,16 +4,18 @@
 //! from there to a status, a sentence, and the rule behind it. The rule is sent along with the
 //! sentence: whoever writes a client learns where to read.
 //!
-//! Two kinds must not be mixed up. After most refusals the connection goes on: the request was
-//! understood, it just is not one that we serve. After a *framing* error it must not, because
+//! Two kinds must not be mixed up. What was understood and is not served (403, 500) leaves the
+//! connection open. After everything else it is closed; after a *framing* error it must be, because
 //! nobody knows any more where the next request begins (RFC 9112 §11.2: that doubt is what request
 //! smuggling lives on).
+//!
+//! The naive version answers 400 and nothing else.
 //!
 //! Next: [`crate::access_log`].
 
 use std::sync::Arc;
 
-use crate::response::Status;
+use crate::response::{Reply, Sent, Status};
 
 /// Why a request is not served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,148 +93,155 @@ pub struct Verdict {
     pub status: Status,
     /// What is wrong and what is accepted, in one sentence.
     pub sentence: String,
-    /// Whether the connection can go on after the answer.
-    pub goes_on: bool,
 }
 
-const USE: &str = "use GET /set?<key>=<value> or GET /get?key=<key>";
+/// What the sentence ends with.
+enum Hint {
+    /// Where to read more.
+    Rule(&'static str),
+    /// What is accepted.
+    Use,
+    /// Nothing.
+    None,
+}
 
 impl Refusal {
-    /// Status, sentence and what becomes of the connection.
+    /// Answers with the verdict.
+    pub(crate) fn send(&self, reply: Reply<'_>) -> Sent {
+        let Verdict { status, sentence } = self.verdict();
+        reply.send(status, &sentence)
+    }
+
+    /// Status and sentence.
     #[must_use]
     #[expect(
         clippy::too_many_lines,
         reason = "a table: one entry for each thing that can be wrong"
     )]
     pub fn verdict(&self) -> Verdict {
+        use Hint::{Rule, Use};
         use Refusal as R;
         use Status as S;
-        let (status, sentence, source) = match self {
+        let (status, problem, hint) = match self {
             R::BadRequestLine => (
                 S::BadRequest,
                 "The first line of a request is its method, a space, its target, a space, and HTTP/1.1",
-                "RFC 9112 §3",
+                Rule("RFC 9112 §3"),
             ),
             R::BadTarget => (
                 S::BadRequest,
                 "The request target is a path with a query, or http:// with a host before them",
-                "RFC 9112 §3.2",
+                Rule("RFC 9112 §3.2"),
             ),
-            R::Fragment => {
-                (S::BadRequest, "A request target has no fragment: write # as %23", "RFC 9112 §3.2")
-            }
+            R::Fragment => (
+                S::BadRequest,
+                "A request target has no fragment: write # as %23",
+                Rule("RFC 9112 §3.2"),
+            ),
             R::BareLineFeed => (
                 S::BadRequest,
                 "Each line of a head ends with CR LF, not with LF alone",
-                "RFC 9112 §2.2",
+                Rule("RFC 9112 §2.2"),
             ),
             R::EmptyLines => (
                 S::BadRequest,
                 "At most one empty line may stand before a request line",
-                "RFC 9112 §2.2",
+                Rule("RFC 9112 §2.2"),
             ),
             R::BadField => (
                 S::BadRequest,
                 "A field line is a name, a colon, and a value, on one line and without control characters",
-                "RFC 9112 §5",
+                Rule("RFC 9112 §5"),
             ),
-            R::NoHost => (S::BadRequest, "An HTTP/1.1 request has a Host field", "RFC 9112 §3.2"),
-            R::TwoHosts => (S::BadRequest, "A request has only one Host field", "RFC 9112 §3.2"),
+            R::NoHost => {
+                (S::BadRequest, "An HTTP/1.1 request has a Host field", Rule("RFC 9112 §3.2"))
+            }
+            R::TwoHosts => {
+                (S::BadRequest, "A request has only one Host field", Rule("RFC 9112 §3.2"))
+            }
             R::BadHost => (
                 S::BadRequest,
                 "The Host field is a host name or address, with or without a colon and a port",
-                "RFC 9110 §7.2",
+                Rule("RFC 9110 §7.2"),
             ),
             R::BadContentLength => {
-                (S::BadRequest, "Content-Length is one decimal number", "RFC 9112 §6.3")
+                (S::BadRequest, "Content-Length is one decimal number", Rule("RFC 9112 §6.3"))
             }
             R::LengthAndChunked => (
                 S::BadRequest,
                 "A request has Content-Length or Transfer-Encoding, not both",
-                "RFC 9112 §6.1",
+                Rule("RFC 9112 §6.1"),
             ),
             R::BadTransferEncoding => (
                 S::BadRequest,
                 "Transfer-Encoding of a request is chunked, once, in HTTP/1.1",
-                "RFC 9112 §6.1",
+                Rule("RFC 9112 §6.1"),
             ),
             R::UnknownCoding => (
                 S::NotImplemented,
                 "The only transfer coding known here is chunked",
-                "RFC 9112 §6.1",
+                Rule("RFC 9112 §6.1"),
             ),
             R::BadChunk => (
                 S::BadRequest,
                 "A chunk is its size in hexadecimal, CR LF, that many bytes, and CR LF",
-                "RFC 9112 §7.1",
+                Rule("RFC 9112 §7.1"),
             ),
             R::BadVersion => {
-                (S::VersionNotSupported, "This server speaks HTTP/1.1", "RFC 9110 §15.6.6")
+                (S::VersionNotSupported, "This server speaks HTTP/1.1", Rule("RFC 9110 §15.6.6"))
             }
-            R::LineTooLong => {
-                (S::UriTooLong, "The request line is longer than 64 KiB", "RFC 9112 §3")
+            R::LineTooLong => (S::UriTooLong, "The request line is too long", Rule("RFC 9112 §3")),
+            R::FieldsTooLarge => {
+                (S::FieldsTooLarge, "The fields are too large or too many", Rule("RFC 6585 §5"))
             }
-            R::FieldsTooLarge => (
-                S::FieldsTooLarge,
-                "The fields are larger than 64 KiB or more than 100",
-                "RFC 6585 §5",
-            ),
             R::BodyTooLarge => (
                 S::ContentTooLarge,
-                "The body is larger than 1 MiB, and no request here needs one",
-                "RFC 9110 §15.5.14",
+                "The body is too large, and no request here needs one",
+                Rule("RFC 9110 §15.5.14"),
             ),
             R::HeadTimeout => (
                 S::RequestTimeout,
                 "The head of the request was not complete in time",
-                "RFC 9110 §15.5.9",
+                Rule("RFC 9110 §15.5.9"),
             ),
             R::BodyTimeout => (
                 S::RequestTimeout,
                 "The body of the request was not complete in time",
-                "RFC 9110 §15.5.9",
+                Rule("RFC 9110 §15.5.9"),
             ),
             R::NoSlot => (
                 S::Unavailable,
                 "All connections are in use: try again in a second",
-                "RFC 9110 §15.6.4",
+                Rule("RFC 9110 §15.6.4"),
             ),
             R::NotOurName => (
                 S::Forbidden,
                 "The Host field names another host: use localhost, an IP address, or a name given with --allow-host",
-                "RFC 9110 §7.4",
+                Rule("RFC 9110 §7.4"),
             ),
             R::OtherSite => (
                 S::Forbidden,
                 "A page of another site may not use this server",
-                "Fetch Metadata §2",
+                Rule("Fetch Metadata §2.3"),
             ),
-            R::NoRoute => (S::Internal, USE, ""),
-            R::NoPair => (S::Internal, "There is no pair in the query: ", USE),
-            R::SeveralPairs => (S::Internal, "There is more than one pair in the query: ", USE),
-            R::NoEqualsSign => (S::Internal, "There is no = in the query: ", USE),
-            R::EmptyHalf => (S::Internal, "The key or the value is empty: ", USE),
-            R::NotUtf8 => (S::Internal, "The key or the value is not UTF-8: ", USE),
-            R::NotTheKeyField => (S::Internal, "The field of /get is key: ", USE),
+            R::NoRoute => (S::Internal, "This server does two things", Use),
+            R::NoPair => (S::Internal, "There is no pair in the query", Use),
+            R::SeveralPairs => (S::Internal, "There is more than one pair in the query", Use),
+            R::NoEqualsSign => (S::Internal, "There is no = in the query", Use),
+            R::EmptyHalf => (S::Internal, "The key or the value is empty", Use),
+            R::NotUtf8 => (S::Internal, "The key or the value is not UTF-8", Use),
+            R::NotTheKeyField => (S::Internal, "The field of /get is key", Use),
             R::NotKept(why) => {
-                return Verdict::new(S::Internal, format!("Nothing was stored: {why}."));
+                let sentence = format!("Nothing was stored: {why}.");
+                return Verdict { status: S::Internal, sentence };
             }
-            R::Panic => (S::Internal, "The server failed on this request", ""),
+            R::Panic => (S::Internal, "The server failed on this request", Hint::None),
         };
-        let sentence = match (sentence, source) {
-            (USE, _) => format!("This server does two things: {USE}."),
-            (problem, USE) => format!("{problem}{USE}."),
-            (problem, "") => format!("{problem}."),
-            (problem, source) => format!("{problem} ({source})."),
+        let sentence = match hint {
+            Rule(rule) => format!("{problem} ({rule})."),
+            Use => format!("{problem}: use GET /set?<key>=<value> or GET /get?key=<key>."),
+            Hint::None => format!("{problem}."),
         };
-        Verdict::new(status, sentence)
-    }
-}
-
-impl Verdict {
-    fn new(status: Status, sentence: String) -> Self {
-        // What is refused with 500 or 403 was understood whole, so its end is known.
-        let goes_on = matches!(status, Status::Internal | Status::Forbidden);
-        Verdict { status, sentence, goes_on }
+        Verdict { status, sentence }
     }
 }

@@ -1,7 +1,7 @@
 //! The replay: the file is read once, at the start, from its first line to its last.
 //!
-//! 1. Nothing is changed before every line is read. A damaged line in the middle is no crash of
-//!    ours, so the start stops there, with its number, and the file stays as it is.
+//! 1. Nothing is changed before every line is read. A damaged line in the middle is not
+//!    what a crash leaves, so the start stops there, with its number, and the file stays as it is.
 //! 2. Bytes behind the last `\n` are what a crash leaves (see [`record::tail`]): completed or cut
 //!    off, with a warning.
 //! 3. The memory that it takes is one buffer of a mebibyte (or one line, if that is longer), not
@@ -36,12 +36,12 @@ pub struct Replayed {
 pub fn replay(data: &DataFile, mut each: impl FnMut(&Record<'_>)) -> anyhow::Result<Replayed> {
     let name = data.path().display();
     let mut buffer = vec![0; 1 << 20];
-    let (mut start, mut end) = (0, 0); // what of the buffer is filled and not yet read
-    let mut at = 0; // the position of `start` in the file
+    let mut end = 0; // how much of the buffer is filled
+    let mut at = 0; // where in the file it begins
     let mut lines = 0;
     let mut records = 0;
     loop {
-        let bytes = &buffer[start..end];
+        let bytes = &buffer[..end];
         let mut used = 0;
         for newline in memchr::memchr_iter(b'\n', bytes) {
             let line = &bytes[used..newline];
@@ -60,12 +60,11 @@ pub fn replay(data: &DataFile, mut each: impl FnMut(&Record<'_>)) -> anyhow::Res
             }
             used = newline + 1;
         }
-        start += used;
         at += used as u64;
         // Make room for more: move the unfinished line to the front, and let it grow if it is all
         // there is.
-        buffer.copy_within(start..end, 0);
-        (start, end) = (0, end - start);
+        buffer.copy_within(used..end, 0);
+        end -= used;
         if end == buffer.len() {
             buffer.resize(2 * buffer.len(), 0);
         }

@@ -29,7 +29,7 @@ pub const MAX_FIELDS: usize = 100;
 /// A request, without its body. Everything borrows from the connection's input.
 #[derive(Debug)]
 pub struct Request<'b> {
-    /// The request line, without its line end.
+    /// The request line, without its line end. A later HTTP/1.x stands there as 1.1.
     pub line: &'b [u8],
     /// The method, as sent: `GET`.
     pub method: &'b str,
@@ -89,14 +89,13 @@ impl<'b> Request<'b> {
     /// # Errors
     /// The [`Refusal`] that the head deserves.
     pub fn parse(head: &'b mut [u8]) -> Result<Option<Self>, Refusal> {
-        let (line_end, major) = pretend_1_1(head);
+        let line_end = accept_later_1_x(head)?;
         let head: &'b [u8] = head;
         let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
         let mut parsed = httparse::Request::new(&mut []);
         match parsed.parse_with_uninit_headers(head, &mut fields) {
             Ok(Status::Complete(_)) => {}
-            Ok(Status::Partial) if major == b'1' => return Ok(None),
-            Ok(Status::Partial) => return Err(Refusal::BadVersion),
+            Ok(Status::Partial) => return Ok(None),
             Err(Error::TooManyHeaders) => return Err(Refusal::FieldsTooLarge),
             Err(Error::HeaderName | Error::HeaderValue) => return Err(Refusal::BadField),
             Err(_) => return Err(Refusal::BadRequestLine),
@@ -106,10 +105,7 @@ impl<'b> Request<'b> {
         else {
             return Err(Refusal::BadRequestLine);
         };
-        if major != b'1' {
-            return Err(Refusal::BadVersion);
-        }
-        let fields = Fields::sort(parsed.headers, minor)?;
+        let fields = Fields::read(parsed.headers, minor)?;
         let (authority, path, query) = split_target(method, target)?;
         Ok(Some(Request {
             line: &head[..line_end],
@@ -129,22 +125,20 @@ impl<'b> Request<'b> {
     }
 }
 
-/// Overwrites the version with 1.1 where it has another major number or a later minor one, and
-/// returns where the line ends and the major number. httparse has one and the same error for all of
-/// these and for garbage.
-fn pretend_1_1(head: &mut [u8]) -> (usize, u8) {
+/// Makes a later 1.x a 1.1, which is the last that httparse knows, and returns where the line ends.
+/// httparse has one and the same error for 1.2, for 2.0 and for garbage.
+fn accept_later_1_x(head: &mut [u8]) -> Result<usize, Refusal> {
     let end = memchr::memchr(b'\r', head).unwrap_or(head.len());
     if let [.., b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor] = &mut head[..end]
         && major.is_ascii_digit()
         && minor.is_ascii_digit()
     {
-        let sent = *major;
-        if (*major, *minor) != (b'1', b'0') {
-            (*major, *minor) = (b'1', b'1');
+        if *major != b'1' {
+            return Err(Refusal::BadVersion);
         }
-        return (end, sent);
+        *minor = (*minor).min(b'1');
     }
-    (end, b'1')
+    Ok(end)
 }
 
 /// Splits a target into authority, path and query (RFC 9112 §3.2).
@@ -225,49 +219,49 @@ struct Fields<'b> {
 }
 
 impl<'b> Fields<'b> {
-    fn sort(fields: &[Header<'b>], minor: u8) -> Result<Self, Refusal> {
-        let mut sorted = Fields::default();
+    fn read(fields: &[Header<'b>], minor: u8) -> Result<Self, Refusal> {
+        let mut read = Fields::default();
         for &Header { name, value } in fields {
             let is = |known: &str| name.eq_ignore_ascii_case(known);
             if is("Host") {
                 let host = Authority::parse(value).ok_or(Refusal::BadHost)?;
-                if sorted.host.replace(host).is_some() {
+                if read.host.replace(host).is_some() {
                     return Err(Refusal::TwoHosts);
                 }
             } else if is("Content-Length") {
                 let length = content_length(value).ok_or(Refusal::BadContentLength)?;
-                if sorted.content_length.replace(length).is_some_and(|it| it != length) {
+                if read.content_length.replace(length).is_some_and(|it| it != length) {
                     return Err(Refusal::BadContentLength);
                 }
             } else if is("Transfer-Encoding") {
-                sorted.transfer_encoding = true;
+                read.transfer_encoding = true;
                 for coding in list(value) {
-                    sorted.ends_chunked = coding.eq_ignore_ascii_case(b"chunked");
-                    sorted.codings += 1;
-                    sorted.chunked += usize::from(sorted.ends_chunked);
+                    read.ends_chunked = coding.eq_ignore_ascii_case(b"chunked");
+                    read.codings += 1;
+                    read.chunked += usize::from(read.ends_chunked);
                 }
             } else if is("Connection") {
                 for option in list(value) {
-                    sorted.close |= option.eq_ignore_ascii_case(b"close");
-                    sorted.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                    read.close |= option.eq_ignore_ascii_case(b"close");
+                    read.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
                 }
             } else if is("Expect") {
-                sorted.expects_continue |=
+                read.expects_continue |=
                     list(value).any(|it| it.eq_ignore_ascii_case(b"100-continue"));
             } else if is("Sec-Fetch-Site") {
-                sorted.browser.site = Some(value);
+                read.browser.site = Some(value);
             } else if is("Sec-Fetch-Mode") {
-                sorted.browser.mode = Some(value);
+                read.browser.mode = Some(value);
             } else if is("Sec-Fetch-Dest") {
-                sorted.browser.dest = Some(value);
+                read.browser.dest = Some(value);
             } else if is("Origin") {
-                sorted.browser.origin = Some(value);
+                read.browser.origin = Some(value);
             }
         }
-        if sorted.host.is_none() && minor == 1 {
+        if read.host.is_none() && minor == 1 {
             return Err(Refusal::NoHost);
         }
-        Ok(sorted)
+        Ok(read)
     }
 
     /// RFC 9112 §6.3, where it speaks of requests.
@@ -278,13 +272,10 @@ impl<'b> Fields<'b> {
         if self.content_length.is_some() {
             return Err(Refusal::LengthAndChunked);
         }
-        if minor == 0 || self.codings == 0 || self.chunked > 1 {
-            return Err(Refusal::BadTransferEncoding);
-        }
-        match (self.ends_chunked, self.chunked, self.codings) {
-            (true, 1, 1) => Ok(Framing::Chunked),
-            (false, 1, _) => Err(Refusal::BadTransferEncoding),
-            _ => Err(Refusal::UnknownCoding),
+        match (minor, self.chunked, self.ends_chunked, self.codings) {
+            (1, 1, true, 1) => Ok(Framing::Chunked),
+            (1, 0, _, 1..) | (1, 1, true, _) => Err(Refusal::UnknownCoding),
+            _ => Err(Refusal::BadTransferEncoding),
         }
     }
 }

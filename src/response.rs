@@ -3,7 +3,7 @@
 //! ```text
 //! HTTP/1.1 200 OK                              status line      RFC 9112 §4
 //! Content-Type: text/plain; charset=utf-8      what it is       RFC 9110 §8.3
-//! X-Content-Type-Options: nosniff              and nothing else Fetch §2.5
+//! X-Content-Type-Options: nosniff              and nothing else Fetch Standard  
 //! Cache-Control: no-store                      ask us each time RFC 9111 §5.2.2.5
 //! Date: Mon, 23 Nov 2026 07:15:00 GMT          when             RFC 9110 §6.6.1
 //! Content-Length: 9                            where it ends    RFC 9110 §8.6
@@ -11,7 +11,8 @@
 //! somevalue                                    the body, byte for byte
 //! ```
 //!
-//! 1. Every response has these fields, in this order, whatever its status.
+//! 1. Every response has these fields, in this order, whatever its status; Connection and Retry-After
+//!    stand before Content-Length when there is something to say.
 //! 2. Content-Length is always there and always right. A client knows where the body ends without
 //!    waiting for the connection to close; the naive version, without it, makes browsers hang.
 //! 3. An answer to HEAD has the fields of the answer to GET, and no body (RFC 9110 §9.3.2).

@@ -61,7 +61,8 @@ impl Routes {
     }
 }
 
-/// Whether requests for this path only read: a link on a page of another site may lead to it.
+/// Whether requests for this path only read: a link on a page of another site may lead to it. Lines
+/// that were added to the table never count.
 pub(crate) fn only_reads(path: &str) -> bool {
     path == "/get"
 }

@@ -4,11 +4,13 @@
 //! wake-up for each connection. Instead the threads take turns at the listener.
 //!
 //! ```text
-//!        ┌──────────────────────── a place at the listener? ◀──────────────┐
-//!        ▼                                   │ no                          │
-//!    accept() ──a connection──▶ is somebody  ▼                             │
-//!                               else in accept()? ──yes──▶ serve it ───────┘
-//!                                  └─no─▶ start a thread that is ──▲
+//!  start_thread() ─▶ accept() ──connection──▶ is another thread in accept()?
+//!                     ▲                         │ yes        │ no
+//!                     │                         ▼            ▼
+//!                     │                      serve() ◀── start_thread() ──refused──▶ drop it
+//!                     │ yes                     ▼                                       │
+//!                     └────── fewer than 8 in accept()? ◀───────────────────────────────┘
+//!                                               └─no─▶ the thread ends
 //! ```
 //!
 //! 1. As long as the server runs, somebody is in `accept()`.
@@ -61,13 +63,13 @@ const GLANCE: Duration = Duration::from_millis(1);
 /// A server that runs. It goes on when this is dropped; [`Server::stop`] ends it.
 #[derive(Debug)]
 pub struct Server {
-    ports: Vec<Arc<Port>>,
+    acceptors: Vec<Arc<Acceptor>>,
     shared: Arc<Shared>,
 }
 
 /// One listener.
 #[derive(Debug)]
-struct Port {
+struct Acceptor {
     listener: TcpListener,
     /// How many threads are in `accept()`, or on their way into it.
     accepting: AtomicUsize,
@@ -108,16 +110,16 @@ pub fn serve(listeners: Vec<TcpListener>, store: Store, config: Config) -> anyho
         config,
         turned_away: AtomicUsize::new(0),
     });
-    let mut server = Server { ports: Vec::new(), shared };
+    let mut server = Server { acceptors: Vec::new(), shared };
     for listener in listeners {
-        let port = Arc::new(Port {
+        let acceptor = Arc::new(Acceptor {
             listener,
             accepting: AtomicUsize::new(0),
             threads: AtomicUsize::new(0),
             shared: Arc::clone(&server.shared),
         });
-        server.ports.push(Arc::clone(&port));
-        if let Err(error) = port.start_thread() {
+        server.acceptors.push(Arc::clone(&acceptor));
+        if let Err(error) = acceptor.start_thread() {
             server.stop();
             return Err(error).context("cannot start a thread");
         }
@@ -127,6 +129,28 @@ pub fn serve(listeners: Vec<TcpListener>, store: Store, config: Config) -> anyho
         return Err(error).context("cannot start a thread");
     }
     Ok(server)
+}
+
+impl Server {
+    /// Takes no more connections, lets requests that have begun be answered, for some seconds at
+    /// most, and ends all connections.
+    pub fn stop(&self) {
+        self.shared.slots.stop();
+        let deadline = Instant::now() + LAST_REQUESTS;
+        loop {
+            for acceptor in &self.acceptors {
+                acceptor.wake_all();
+            }
+            self.shared.slots.drain(deadline.saturating_duration_since(Instant::now()));
+            // A thread that is left may be about to take one more from the listener's queue. The
+            // last one leaves when nobody waits there.
+            let left = self.acceptors.iter().any(|acceptor| acceptor.threads.load(SeqCst) > 0);
+            if !left || Instant::now() >= deadline {
+                return;
+            }
+            thread::sleep(GLANCE);
+        }
+    }
 }
 
 impl Shared {
@@ -147,38 +171,16 @@ impl Shared {
     }
 }
 
-impl Server {
-    /// Takes no more connections, lets requests that have begun be answered, for some seconds at
-    /// most, and ends all connections.
-    pub fn stop(&self) {
-        self.shared.slots.stop();
-        let deadline = Instant::now() + LAST_REQUESTS;
-        loop {
-            for port in &self.ports {
-                port.wake_all();
-            }
-            self.shared.slots.drain(deadline.saturating_duration_since(Instant::now()));
-            // A thread that is left may be about to take one more from the listener's queue. The
-            // last one leaves when nobody waits there.
-            let left = self.ports.iter().any(|port| port.threads.load(SeqCst) > 0);
-            if !left || Instant::now() >= deadline {
-                return;
-            }
-            thread::sleep(GLANCE);
-        }
-    }
-}
-
-impl Port {
+impl Acceptor {
     /// Starts a thread in `accept()`.
     fn start_thread(self: &Arc<Self>) -> io::Result<()> {
-        let port = Arc::clone(self);
+        let acceptor = Arc::clone(self);
         self.accepting.fetch_add(1, SeqCst);
         self.threads.fetch_add(1, SeqCst);
         let thread = thread::Builder::new().name("connection".into()).stack_size(STACK);
         let started = thread.spawn(move || {
-            port.run();
-            port.threads.fetch_sub(1, SeqCst);
+            acceptor.run();
+            acceptor.threads.fetch_sub(1, SeqCst);
         });
         if started.is_err() {
             self.accepting.fetch_sub(1, SeqCst);

@@ -5,13 +5,18 @@
 //! the one that has gone longest without a whole request makes room for the next.
 //!
 //! ```text
-//!              wait()                begin()                  answer()
-//! take() ──▶ Idle ──some bytes──▶ Begun ──a whole request──▶ Answering ──▶ wait()
-//!             │ ▲                   │
-//!             │ └── stop() closes   └── both are evicted for a new connection; Answering never is
-//!             ▼
-//!           Evicted: the socket is shut down, and the thread finds out at its next read
+//!              begin()                  answer()
+//! take() ──▶ Idle ──some bytes──▶ Begun ──a whole request──▶ Answering
+//!             ▲                     ▲                           │
+//!             └───────wait()────────┴──────────begin()──────────┘
+//!
+//! evict_one() ends Idle and Begun, end_idle() ends Idle: both turn to Evicted, the socket is shut
+//! down, and the thread learns it from its next read or turn. stop() shuts Idle for reading.
+//! Answering is left alone.
 //! ```
+//!
+//! The naive version counts connections and refuses the next one: a thousand idle sockets shut
+//! everyone out.
 //!
 //! 1. Nobody who is being answered is cut off for somebody else.
 //! 2. A slot is freed when its [`Seat`] is dropped, in a panic too.
@@ -49,7 +54,7 @@ struct Table {
 struct Slot {
     stream: Arc<TcpStream>,
     /// One of the four states below, and in the higher bits when the last whole request was
-    /// answered, in milliseconds since the server's start.
+    /// answered, or the connection opened: in milliseconds since the server's start.
     state: AtomicU64,
 }
 
@@ -58,6 +63,7 @@ const BEGUN: u64 = 1;
 const ANSWERING: u64 = 2;
 const EVICTED: u64 = 3;
 const STATE_BITS: u32 = 2;
+const STATE: u64 = (1 << STATE_BITS) - 1;
 
 /// A connection's place among the slots.
 #[derive(Debug)]
@@ -109,7 +115,7 @@ impl Slots {
         let limit = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         for slot in lock(&self.table).slots.values() {
             let state = slot.state.load(SeqCst);
-            if state & 3 == IDLE
+            if state & STATE == IDLE
                 // It may have become idle after we looked at the clock.
                 && now.saturating_sub(state >> STATE_BITS) >= limit
                 && slot.state.compare_exchange(state, EVICTED, SeqCst, SeqCst).is_ok()
@@ -134,7 +140,7 @@ impl Slots {
         self.freed.notify_all();
         for slot in table.slots.values() {
             // Its reads now return what has arrived, and then the end.
-            if slot.state.load(SeqCst) & 3 == IDLE {
+            if slot.state.load(SeqCst) & STATE == IDLE {
                 let _ = slot.stream.shutdown(Shutdown::Read);
             }
         }
@@ -164,7 +170,7 @@ impl Table {
         loop {
             let waiting = self.slots.iter().filter_map(|(&number, slot)| {
                 let state = slot.state.load(SeqCst);
-                (state & 3 < ANSWERING).then_some((state, number))
+                (state & STATE < ANSWERING).then_some((state, number))
             });
             let Some((state, number)) = waiting.min() else {
                 return false;
@@ -185,7 +191,6 @@ impl Table {
 impl Seat {
     /// Nothing of a request is there. Returns whether to wait for one.
     pub(crate) fn wait(&mut self) -> bool {
-        self.since = self.slots.millis() << STATE_BITS;
         self.turn(IDLE)
     }
 
@@ -205,13 +210,15 @@ impl Seat {
         self.slots.is_stopping()
     }
 
-    fn turn(&self, to: u64) -> bool {
+    fn turn(&mut self, to: u64) -> bool {
         let now = self.slot.state.load(SeqCst);
-        // Nobody but an eviction changes it meanwhile.
-        now != EVICTED && {
-            let next = self.since | to;
-            now == next || self.slot.state.compare_exchange(now, next, SeqCst, SeqCst).is_ok()
+        if now & STATE == ANSWERING && to != ANSWERING {
+            self.since = self.slots.millis() << STATE_BITS;
         }
+        let next = self.since | to;
+        // Nobody but an eviction changes it meanwhile.
+        let change = || self.slot.state.compare_exchange(now, next, SeqCst, SeqCst).is_ok();
+        now != EVICTED && (now == next || change())
     }
 }
 

@@ -24,7 +24,10 @@ pub(crate) struct Size {
     pub(crate) records: u64,
 }
 
-/// Writes a line for each pair of `map`, and returns how much that is. The last of it is not synced.
+/// Writes a line for each pair of `map`, syncs them, and returns how much that is.
+///
+/// # Errors
+/// Those of the disk, and those of `go_on`, which is asked now and then.
 pub(crate) fn write(
     replacement: &Replacement,
     map: &Map,

@@ -57,15 +57,13 @@ impl<'s> Socket<'s> {
     /// # Errors
     /// [`ErrorKind::TimedOut`] when the wait is over; otherwise the peer is gone.
     pub(crate) fn read(&mut self, buffer: &mut [u8], wait: Wait) -> io::Result<usize> {
-        if let Wait::No = wait {
-            return match rustix::net::recv(self.stream, buffer, RecvFlags::DONTWAIT) {
-                Ok((_, read)) => Ok(read),
-                Err(Errno::WOULDBLOCK | Errno::INTR) => Err(ErrorKind::TimedOut.into()),
-                Err(error) => Err(error.into()),
-            };
-        }
+        let deadline = match wait {
+            Wait::No => return self.read_now(buffer),
+            Wait::Idle => None,
+            Wait::Until(deadline) => Some(deadline),
+        };
         loop {
-            self.set_timeout(wait)?;
+            self.set_timeout(deadline)?;
             match self.stream.read(buffer) {
                 Err(error) if error.kind() == ErrorKind::Interrupted || is_timeout(&error) => {}
                 result => return result,
@@ -73,18 +71,24 @@ impl<'s> Socket<'s> {
         }
     }
 
-    /// Has the next blocking read end in time.
-    fn set_timeout(&mut self, wait: Wait) -> io::Result<()> {
-        let timeout = match wait {
-            Wait::No | Wait::Idle if !self.has_timeout => return Ok(()),
-            Wait::No | Wait::Idle => None,
-            Wait::Until(deadline) => match deadline.checked_duration_since(Instant::now()) {
-                Some(left) if !left.is_zero() => Some(left),
-                _ => return Err(ErrorKind::TimedOut.into()),
-            },
-        };
-        self.stream.set_read_timeout(timeout)?;
-        self.has_timeout = timeout.is_some();
+    fn read_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match rustix::net::recv(self.stream, buffer, RecvFlags::DONTWAIT) {
+            Ok((_, read)) => Ok(read),
+            Err(Errno::WOULDBLOCK | Errno::INTR) => Err(ErrorKind::TimedOut.into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Has the next blocking read end by then.
+    fn set_timeout(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        let timeout = deadline.map(|it| it.saturating_duration_since(Instant::now()));
+        if timeout.is_some_and(|it| it.is_zero()) {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        if timeout.is_some() || self.has_timeout {
+            self.stream.set_read_timeout(timeout)?;
+            self.has_timeout = timeout.is_some();
+        }
         Ok(())
     }
 

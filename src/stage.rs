@@ -5,9 +5,10 @@
 //! (a trace, a test) hands a function to [`observe`] once.
 //!
 //! All stages of a request are reported from the thread of its connection: an observer that
-//! wants to tell requests apart asks for the current thread. The exceptions are
-//! [`Stage::Journaled`] and [`Stage::Synced`] with several sets under way: there the thread that
-//! writes for all reports once for the whole batch (see [`crate::journal`]).
+//! wants to tell requests apart asks for the current thread. The exceptions come with several sets
+//! under way: the thread that writes for all (see [`crate::journal`]) reports [`Stage::Journaled`]
+//! and [`Stage::Synced`] once for the whole batch, and [`Stage::Locked`] for each of its pairs. At
+//! the start, the replay reports [`Stage::Locked`] too.
 //!
 //! This is the last stop of the reading list: start again at [`crate`] with a request in mind.
 

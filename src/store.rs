@@ -1,8 +1,10 @@
 //! The store: pairs that can be read and set, and that are there again after a restart.
 //!
-//! It puts three things together that know nothing of each other's work: the map in memory
+//! It puts three parts together: the map in memory
 //! ([`crate::map`]), the file ([`crate::journal`]), and the decision when the file is worth
 //! rewriting ([`crate::compaction`]). Without a file the pairs live as long as the process.
+//!
+//! The naive version has one lock around map and file, and a read waits for the disk.
 //!
 //! Next: [`crate::map`].
 
@@ -49,18 +51,24 @@ pub struct Store(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     map: Map,
-    file: Option<Kept>,
+    file: Option<OnDisk>,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct OnDisk {
     journal: Journal,
     compact_over: u64,
     /// Whether a compaction is going on.
     compacting: AtomicBool,
-    /// The thread of the last compaction, and when the next one may be tried.
-    compaction: Mutex<(Option<JoinHandle<()>>, Option<Instant>)>,
+    last_compaction: Mutex<LastCompaction>,
     closing: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct LastCompaction {
+    thread: Option<JoinHandle<()>>,
+    /// No other one is tried before this, as it failed.
+    retry_at: Option<Instant>,
 }
 
 impl Store {
@@ -93,11 +101,11 @@ impl Store {
         }
         let store = Store(Arc::new(Shared {
             map,
-            file: Some(Kept {
+            file: Some(OnDisk {
                 journal: Journal::new(data, &replayed, keeping.sync),
                 compact_over: keeping.compact_over,
                 compacting: AtomicBool::new(false),
-                compaction: Mutex::default(),
+                last_compaction: Mutex::default(),
                 closing: AtomicBool::new(false),
             }),
         }));
@@ -107,8 +115,8 @@ impl Store {
         Ok(store)
     }
 
-    /// Calls `look` with the value of `key`, if there is one. Sets of keys nearby wait until it
-    /// returns: it should copy what it needs, and not do anything slow.
+    /// Calls `look` with the value of `key`, if there is one. Sets of keys in the same shard wait
+    /// until it returns: it should copy what it needs, and not do anything slow.
     ///
     /// # Examples
     /// ```
@@ -157,7 +165,7 @@ impl Store {
             return Ok(());
         };
         file.closing.store(true, Ordering::Relaxed);
-        let running = lock(&file.compaction).0.take();
+        let running = lock(&file.last_compaction).thread.take();
         if let Some(thread) = running {
             // A panic in it was printed, and the old file went on.
             let _ = thread.join();
@@ -165,12 +173,12 @@ impl Store {
         file.journal.sync(&self.0.map).context("cannot sync the data file")
     }
 
-    fn start_compaction(&self, file: &Kept) {
+    fn start_compaction(&self, file: &OnDisk) {
         if file.closing.load(Ordering::Relaxed) || file.compacting.swap(true, Ordering::Relaxed) {
             return;
         }
-        let mut last = lock(&file.compaction);
-        if last.1.is_some_and(|at| Instant::now() < at) {
+        let mut last = lock(&file.last_compaction);
+        if last.retry_at.is_some_and(|at| Instant::now() < at) {
             file.compacting.store(false, Ordering::Relaxed);
             return;
         }
@@ -178,7 +186,7 @@ impl Store {
         let thread =
             thread::Builder::new().name("compaction".into()).spawn(move || store.compact());
         match thread {
-            Ok(thread) => last.0 = Some(thread),
+            Ok(thread) => last.thread = Some(thread),
             Err(_) => file.compacting.store(false, Ordering::Relaxed),
         }
     }
@@ -197,7 +205,7 @@ impl Store {
             crate::warn(format_args!(
                 "the data file could not be compacted and goes on as it is: {error}"
             ));
-            lock(&file.compaction).1 = Some(Instant::now() + COMPACT_AGAIN);
+            lock(&file.last_compaction).retry_at = Some(Instant::now() + COMPACT_AGAIN);
         }
         file.compacting.store(false, Ordering::Relaxed);
     }
