@@ -44,14 +44,17 @@ pub fn check(request: &Request<'_>, names: &[String]) -> Result<(), Refusal> {
 }
 
 fn is_ours(authority: &Authority<'_>, names: &[String]) -> bool {
-    if authority.is_address() {
-        return true;
-    }
     // "localhost." is the same name, written absolutely.
     let host = without_dot(authority.host);
     let parent = host.rsplit('.').next().unwrap_or(host);
-    parent.eq_ignore_ascii_case("localhost")
+    if parent.eq_ignore_ascii_case("localhost")
         || names.iter().any(|name| without_dot(name).eq_ignore_ascii_case(host))
+    {
+        return true;
+    }
+    // 0.0.0.0, [::] and [::ffff:127.0.0.1] lead here too, but are no names for anything: to them
+    // browsers do not say where a request comes from.
+    authority.address().is_some_and(|ip| !ip.is_unspecified() && ip.to_canonical() == ip)
 }
 
 fn without_dot(name: &str) -> &str {
@@ -112,6 +115,9 @@ mod tests {
             "127.0.0.1.evil.example",
             "127.1",
             "0x7f000001",
+            "0.0.0.0:4000",
+            "[::]:4000",
+            "[::ffff:127.0.0.1]:4000",
             ".",
         ] {
             let got = ask("/set?a=b", &format!("Host: {host}"));

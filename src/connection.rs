@@ -116,13 +116,15 @@ pub(crate) fn serve(
     }
 }
 
-/// Tells a client that there is no slot for it, and ends the connection.
-pub(crate) fn turn_away(stream: &TcpStream) {
+/// Tells a client that there is no slot for it, and ends the connection; with some patience, so that
+/// the client can read it, or at once.
+pub(crate) fn turn_away(stream: &TcpStream, patient: bool) {
     let (mut output, clock) = (Vec::new(), Clock::new());
     let (output, date) = (&mut output, clock.date());
     Refusal::NoSlot.send(Reply { output, date, persistence: Persistence::Close, with_body: true });
     let mut socket = Socket::new(stream);
-    if socket.write(output, Duration::from_secs(1)).is_ok() {
+    // So little always fits, and nobody is waited for.
+    if socket.write(output, Duration::ZERO).is_ok() && patient {
         socket.linger(&mut [0; 1024]);
     }
 }
@@ -257,6 +259,7 @@ impl Connection<'_> {
         if output.is_empty() {
             return Ok(());
         }
+        self.seat.answered();
         let written = self.socket.write(output, self.limits.write_time);
         if written.is_ok() {
             reached(Stage::Written(output));
@@ -282,7 +285,8 @@ impl Connection<'_> {
                 true
             }
         };
-        if self.flush().is_ok() && linger {
+        // Who is no longer answered makes room like others.
+        if self.flush().is_ok() && linger && self.seat.begin() {
             self.socket.linger(self.input.space());
         }
     }

@@ -152,12 +152,10 @@ impl DataFile {
                 let data = DataFile { file, path, disk: Arc::clone(disk) };
                 // Only a process that held the lock makes this file, and we hold it now.
                 let _ = fs::remove_file(data.replacement_path());
-                // It may be new: then its name has to be durable too.
-                if found.len() == 0 {
-                    data.sync_folder().with_context(|| {
-                        format!("cannot sync the folder of {}", data.path.display())
-                    })?;
-                }
+                // The file, or its last replacement, may be new: its name has to be durable too.
+                data.sync_folder().with_context(|| {
+                    format!("cannot sync the folder of {}", data.path.display())
+                })?;
                 return Ok(data);
             }
             // A compaction replaced the file between our open and our lock: that server has just

@@ -278,6 +278,10 @@ fn in_words(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::StorageFull => "the disk is full".into(),
         io::ErrorKind::QuotaExceeded => "the disk quota is used up".into(),
+        // The name of the replacement is taken, by the one that a compaction writes.
+        io::ErrorKind::AlreadyExists => {
+            "the data file has to be rewritten, and is being compacted".into()
+        }
         io::ErrorKind::FileTooLarge => "the data file may not grow any larger".into(),
         _ => format!("the disk reports an error: {error}"),
     }

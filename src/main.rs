@@ -50,18 +50,15 @@ fn run(options: &Options) -> anyhow::Result<()> {
         }
         None => Store::in_memory(),
     };
-    let config = Config {
-        max_connections,
-        allow_hosts: options.allow_hosts.clone(),
-        log: options.log,
-        ..Config::default()
-    };
-    let server = serve(listeners, store.clone(), config)?;
-
     let host = match options.host.as_str() {
         host if host.contains(':') && !host.starts_with('[') => format!("[{host}]"),
         host => host.to_string(),
     };
+    // What it was told to listen on is a name of its own too.
+    let mut allow_hosts = options.allow_hosts.clone();
+    allow_hosts.push(host.clone());
+    let config = Config { max_connections, allow_hosts, log: options.log, ..Config::default() };
+    let server = serve(listeners, store.clone(), config)?;
     say(&format!("Started Simple DB server on http://{host}:{}/\n", address.port()));
     signals.forever().next();
     server.stop();
@@ -91,8 +88,11 @@ fn room_for(wanted: usize) -> usize {
     /// streams, and some to spare.
     const OURS: u64 = 32;
     let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    let now = if setrlimit(Resource::Nofile, raised).is_ok() { raised } else { limit };
+    // macOS has a highest number that it does not tell: 10240 is the one in its header files.
+    let aims = [limit.maximum, Some(10_240)].into_iter().map(|current| Rlimit { current, ..limit });
+    let mut higher = aims.filter(|aim| aim.current.is_none() || aim.current > limit.current);
+    let raised = higher.find(|aim| setrlimit(Resource::Nofile, *aim).is_ok());
+    let now = raised.unwrap_or(limit);
     let room = now.current.map_or(u64::MAX, |files| files.saturating_sub(OURS).max(1));
     let room = usize::try_from(room).unwrap_or(usize::MAX);
     if room < wanted {

@@ -16,7 +16,7 @@
 //! Next: [`crate::body`], for the few requests that have one.
 
 use std::mem::MaybeUninit;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
 use httparse::{Error, Header, Status};
 
@@ -189,10 +189,11 @@ impl<'b> Authority<'b> {
         (port_fits && host_fits).then_some(Authority { host, text })
     }
 
-    /// Whether the host is an IP address and not a name.
+    /// The host, where it is an IP address and not a name.
     #[must_use]
-    pub fn is_address(&self) -> bool {
-        self.host.starts_with('[') || self.host.parse::<Ipv4Addr>().is_ok()
+    pub fn address(&self) -> Option<IpAddr> {
+        let host = self.host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        host.unwrap_or(self.host).parse().ok()
     }
 }
 

@@ -44,7 +44,7 @@ use crate::store::Store;
 /// connections have ended, for the next ones.
 const MAX_ACCEPTING: usize = 8;
 
-/// How many clients may be told at a time that there is no slot for them.
+/// How many clients that are told that there is no slot for them are waited for at a time.
 const MAX_TURNED_AWAY: usize = 32;
 
 /// A thread's stack, in bytes: the deepest path, a panic's backtrace, fits. Only what is touched
@@ -200,6 +200,8 @@ impl Acceptor {
                     let alone = others == 0 && self.start_thread().is_err();
                     if alone {
                         drop(stream);
+                        // The next client finds the thread of one that waits.
+                        self.shared.slots.evict_one();
                     } else {
                         self.serve(stream, peer);
                     }
@@ -211,8 +213,9 @@ impl Acceptor {
                     self.recover(&error);
                 }
             }
-            if self.accepting.fetch_add(1, SeqCst) >= MAX_ACCEPTING {
-                self.accepting.fetch_sub(1, SeqCst);
+            // In one step: a thread that is counted, and does not come, would be relied on.
+            let room = |others| (others < MAX_ACCEPTING).then_some(others + 1);
+            if self.accepting.fetch_update(SeqCst, SeqCst, room).is_err() {
                 return;
             }
         }
@@ -222,6 +225,10 @@ impl Acceptor {
         let stream = Arc::new(stream);
         // Answers are written whole, so there is nothing for Nagle's algorithm to wait for.
         let _ = stream.set_nodelay(true);
+        if self.shared.slots.is_stopping() {
+            // On BSDs a connection takes this over from the listener, where wake_all() has set it.
+            let _ = stream.set_nonblocking(false);
+        }
         match self.shared.slots.take(&stream) {
             Some(mut seat) => {
                 let served = catch_unwind(AssertUnwindSafe(|| {
@@ -241,9 +248,8 @@ impl Acceptor {
     }
 
     fn turn_away(&self, stream: &TcpStream) {
-        if self.shared.turned_away.fetch_add(1, SeqCst) < MAX_TURNED_AWAY {
-            connection::turn_away(stream);
-        }
+        let before = self.shared.turned_away.fetch_add(1, SeqCst);
+        connection::turn_away(stream, before < MAX_TURNED_AWAY);
         self.shared.turned_away.fetch_sub(1, SeqCst);
     }
 

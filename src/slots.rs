@@ -91,7 +91,9 @@ impl Slots {
     /// answered.
     pub(crate) fn take(self: &Arc<Self>, stream: &Arc<TcpStream>) -> Option<Seat> {
         let mut table = lock(&self.table);
-        if table.slots.len() >= self.max && !table.evict_one() {
+        // A server that stops evicts nobody: what comes now is its own wake-up call, or the rest of
+        // the listener's queue.
+        if table.slots.len() >= self.max && !self.is_stopping() && !table.evict_one() {
             return None;
         }
         let since = self.millis() << STATE_BITS;
@@ -117,7 +119,7 @@ impl Slots {
             let state = slot.state.load(SeqCst);
             if state & STATE == IDLE
                 // It may have become idle after we looked at the clock.
-                && now.saturating_sub(state >> STATE_BITS) >= limit
+                && now.saturating_sub(state >> STATE_BITS) > limit
                 && slot.state.compare_exchange(state, EVICTED, SeqCst, SeqCst).is_ok()
             {
                 let _ = slot.stream.shutdown(Shutdown::Both);
@@ -139,7 +141,8 @@ impl Slots {
         let table = lock(&self.table);
         self.freed.notify_all();
         for slot in table.slots.values() {
-            // Its reads now return what has arrived, and then the end.
+            // Its reads now return what has arrived, and then the end. (On macOS, what has arrived
+            // and was not read is thrown away.)
             if slot.state.load(SeqCst) & STATE == IDLE {
                 let _ = slot.stream.shutdown(Shutdown::Read);
             }
@@ -205,16 +208,19 @@ impl Seat {
         self.turn(ANSWERING)
     }
 
+    /// The answers so far are about to be written: from now on the client is waited for. This is
+    /// noted before the client can know, so that of two clients the first one stays the first.
+    pub(crate) fn answered(&mut self) {
+        self.since = self.slots.millis() << STATE_BITS;
+    }
+
     /// Whether this answer is the last, because the server stops.
     pub(crate) fn is_stopping(&self) -> bool {
         self.slots.is_stopping()
     }
 
-    fn turn(&mut self, to: u64) -> bool {
+    fn turn(&self, to: u64) -> bool {
         let now = self.slot.state.load(SeqCst);
-        if now & STATE == ANSWERING && to != ANSWERING {
-            self.since = self.slots.millis() << STATE_BITS;
-        }
         let next = self.since | to;
         // Nobody but an eviction changes it meanwhile.
         let change = || self.slot.state.compare_exchange(now, next, SeqCst, SeqCst).is_ok();
@@ -254,6 +260,7 @@ mod tests {
         let mut other = slots.take(&connection().1).unwrap();
         assert!(oldest.answer() && other.begin());
         std::thread::sleep(Duration::from_millis(3));
+        oldest.answered();
         assert!(oldest.wait());
         // `other` has not had a request for longer, though it was opened later.
         let third = slots.take(&connection().1).unwrap();
@@ -266,6 +273,20 @@ mod tests {
         assert!(!oldest.wait());
         drop((oldest, stream));
         assert_eq!(first.read(&mut [0]).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_client_that_pipelines_has_not_waited_since_its_last_answer() {
+        let slots = Arc::new(Slots::new(2));
+        let mut busy = slots.take(&connection().1).unwrap();
+        let mut idle = slots.take(&connection().1).unwrap();
+        std::thread::sleep(Duration::from_millis(3));
+        // Behind the answered request there is the beginning of another.
+        assert!(busy.answer());
+        busy.answered();
+        assert!(busy.begin());
+        let _third = slots.take(&connection().1).unwrap();
+        assert!(busy.answer() && !idle.answer());
     }
 
     #[test]

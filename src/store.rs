@@ -58,8 +58,6 @@ struct Shared {
 struct OnDisk {
     journal: Journal,
     compact_over: u64,
-    /// Whether a compaction is going on.
-    compacting: AtomicBool,
     last_compaction: Mutex<LastCompaction>,
     closing: AtomicBool,
 }
@@ -96,6 +94,8 @@ impl Store {
             map.insert((&*record.key).into(), (&*record.value).into());
         })?;
         map.shrink();
+        // What an earlier run had not synced when it was killed is read from now on.
+        data.sync().with_context(|| format!("cannot sync {}", data.path().display()))?;
         if let Some(mended) = &replayed.mended {
             crate::warn(format_args!("{mended}"));
         }
@@ -104,7 +104,6 @@ impl Store {
             file: Some(OnDisk {
                 journal: Journal::new(data, &replayed, keeping.sync),
                 compact_over: keeping.compact_over,
-                compacting: AtomicBool::new(false),
                 last_compaction: Mutex::default(),
                 closing: AtomicBool::new(false),
             }),
@@ -174,40 +173,29 @@ impl Store {
     }
 
     fn start_compaction(&self, file: &OnDisk) {
-        if file.closing.load(Ordering::Relaxed) || file.compacting.swap(true, Ordering::Relaxed) {
-            return;
-        }
         let mut last = lock(&file.last_compaction);
-        if last.retry_at.is_some_and(|at| Instant::now() < at) {
-            file.compacting.store(false, Ordering::Relaxed);
+        let running = last.thread.as_ref().is_some_and(|thread| !thread.is_finished());
+        let too_soon = last.retry_at.is_some_and(|at| Instant::now() < at);
+        if running || too_soon || file.closing.load(Ordering::Relaxed) {
             return;
         }
         let store = self.clone();
-        let thread =
-            thread::Builder::new().name("compaction".into()).spawn(move || store.compact());
-        match thread {
-            Ok(thread) => last.thread = Some(thread),
-            Err(_) => file.compacting.store(false, Ordering::Relaxed),
-        }
+        let compact = move || store.compact();
+        // Where there is no thread to be had, the next set tries again.
+        last.thread = thread::Builder::new().name("compaction".into()).spawn(compact).ok();
     }
 
     fn compact(&self) {
         let Some(file) = &self.0.file else { return };
-        let result = compaction::run(&file.journal, &self.0.map, || {
-            if file.closing.load(Ordering::Relaxed) {
-                return Err(io::Error::other("the server stops"));
-            }
-            Ok(())
-        });
-        if let Err(error) = result
-            && !file.closing.load(Ordering::Relaxed)
+        let closing = || file.closing.load(Ordering::Relaxed);
+        let stopped = || io::Error::other("the server stops");
+        let go_on = || if closing() { Err(stopped()) } else { Ok(()) };
+        if let Err(error) = compaction::run(&file.journal, &self.0.map, go_on)
+            && !closing()
         {
-            crate::warn(format_args!(
-                "the data file could not be compacted and goes on as it is: {error}"
-            ));
+            crate::warn(format_args!("the data file could not be compacted: {error}"));
             lock(&file.last_compaction).retry_at = Some(Instant::now() + COMPACT_AGAIN);
         }
-        file.compacting.store(false, Ordering::Relaxed);
     }
 
     /// Starts a thread that syncs the file every `interval`, as long as there is a store.
@@ -304,11 +292,26 @@ mod tests {
         store.set("b", "1").unwrap();
         // The sync fails, so the file is rewritten.
         wait_for(&disk, "sync folder", 1);
+        // The rewrite has begun: this waits for its end.
+        store.close().unwrap();
         drop(store);
         let path = folder.path().join("data.jsonl");
         for bytes in disk.after_power_loss(&path) {
             assert_eq!(bytes.iter().filter(|&&byte| byte == b'\n').count(), 2);
         }
+    }
+
+    #[test]
+    fn what_a_killed_server_left_is_on_the_disk_before_it_is_read() {
+        let (folder, disk, store) = store(SyncWhen::Never);
+        store.set("a", "1").unwrap();
+        assert!(!disk.calls().iter().any(|call| call == "sync data"));
+        drop((store, disk));
+        let disk = Arc::new(FaultyDisk::default());
+        let path = folder.path().join("data.jsonl");
+        let again = Arc::clone(&disk) as Arc<dyn Disk>;
+        let _store = Store::open_on(&again, &path, Keeping::default()).unwrap();
+        assert_eq!(disk.calls(), ["sync folder", "sync data"]);
     }
 
     #[test]

@@ -198,6 +198,25 @@ fn the_connection_longest_without_a_whole_request_makes_room() {
 }
 
 #[test]
+fn who_is_no_longer_answered_makes_room() {
+    let mut server = server(&["--max-connections", "2"]);
+    // Each gets its last answer, and is waited for until it has read that.
+    let mut ending = [server.connect(), server.connect()];
+    for wire in &mut ending {
+        wire.send([GET, "NONSENSE\r\n\r\n"].concat());
+        assert_eq!((wire.answer().status, wire.answer().status), (200, 400));
+    }
+    // Nothing tells when a server has begun to wait for that: it may need another moment.
+    let deadline = Instant::now() + Duration::from_millis(900);
+    while server.get("/get?key=a").status != 200 {
+        assert!(Instant::now() < deadline, "the slots were free only when the waiting was over");
+    }
+    drop(ending);
+    is_well(&mut server);
+    server.stop();
+}
+
+#[test]
 fn where_all_are_being_answered_a_new_client_gets_503() {
     let mut server = server(&["--max-connections", "2"]);
     let deaf = deaf_ones(server.address(), 2);

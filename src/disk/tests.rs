@@ -41,7 +41,8 @@ fn a_new_file_is_its_owners_alone_and_its_name_is_durable() {
     let faulty = Arc::new(FaultyDisk::default());
     let disk: Arc<dyn Disk> = Arc::clone(&faulty) as _;
     DataFile::open(&path, &disk).unwrap();
-    assert!(faulty.calls().is_empty(), "{faulty:?}");
+    // Whoever renamed it last may have been killed before this.
+    assert_eq!(faulty.take_calls(), ["sync folder"]);
 }
 
 #[test]
