@@ -1,0 +1,86 @@
+//! HTTP, first part: the answers, and the connection that they come on.
+
+use crate::check::{Check, Tier};
+
+pub(crate) const CHECKS: &[Check] = &[
+    Check {
+        name: "status-line",
+        tier: Tier::Http,
+        what: "Every answer begins with a status line such as HTTP/1.1 200 OK.",
+        why: "Without it a client does not know what happened, or that this is HTTP at all.",
+        rfc: Some("RFC 9112 §4"),
+        chapter: 2,
+    },
+    Check {
+        name: "line-ends",
+        tier: Tier::Http,
+        what: "Every line of the head ends in CR LF.",
+        why: "A bare LF is accepted by some clients and refused by others, and parsers that disagree can be played off.",
+        rfc: Some("RFC 9112 §2.2"),
+        chapter: 2,
+    },
+    Check {
+        name: "body-length",
+        tier: Tier::Http,
+        what: "Content-Length, chunks or the close say exactly where each body ends.",
+        why: "Too long and the client waits for ever; too short and the rest is taken for the next answer.",
+        rfc: Some("RFC 9112 §6.3"),
+        chapter: 2,
+    },
+    Check {
+        name: "utf8-length",
+        tier: Tier::Http,
+        what: "Content-Length counts bytes, not characters.",
+        why: "é is two bytes: a length in characters cuts the end off the value.",
+        rfc: Some("RFC 9110 §8.6"),
+        chapter: 2,
+    },
+    Check {
+        name: "keep-alive",
+        tier: Tier::Http,
+        what: "A connection takes a second request after the first answer.",
+        why: "In HTTP/1.1 connections stay open: opening one for each request costs most of the time.",
+        rfc: Some("RFC 9112 §9.3"),
+        chapter: 9,
+    },
+    Check {
+        name: "pipelining",
+        tier: Tier::Http,
+        what: "Requests sent together are each answered, in order.",
+        why: "What follows the first request in a packet must not be thrown away with it.",
+        rfc: Some("RFC 9112 §9.3.2"),
+        chapter: 9,
+    },
+    Check {
+        name: "connection-close",
+        tier: Tier::Http,
+        what: "Connection: close is honoured, in any case.",
+        why: "A client that asks for it waits for the end of the connection.",
+        rfc: Some("RFC 9112 §9.6"),
+        chapter: 9,
+    },
+    Check {
+        name: "head-no-body",
+        tier: Tier::Http,
+        what: "The answer to HEAD has no body.",
+        why: "A client does not read one: it becomes the beginning of the next answer.",
+        rfc: Some("RFC 9110 §9.3.2"),
+        chapter: 4,
+    },
+    Check {
+        name: "http10",
+        tier: Tier::Http,
+        what: "An HTTP/1.0 request without Host is answered, and the connection closed.",
+        why: "Old clients and scripts wait for the close to know that the body is whole.",
+        rfc: Some("RFC 9112 §9.3"),
+        chapter: 9,
+    },
+    Check {
+        name: "every-path-answered",
+        tier: Tier::Http,
+        what: "Any path gets an answer, whatever it says.",
+        why: "Browsers ask for /favicon.ico; a request that is never answered looks like a server that is down.",
+        rfc: None,
+        chapter: 5,
+    },
+];

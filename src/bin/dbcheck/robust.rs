@@ -1,0 +1,86 @@
+//! Robustness: other clients' misfortune and malice.
+
+use crate::check::{Check, Tier};
+
+pub(crate) const CHECKS: &[Check] = &[
+    Check {
+        name: "bare-connect",
+        tier: Tier::Robust,
+        what: "The server goes on when clients connect and leave without a word.",
+        why: "Port checks, load balancers and browsers that open spare connections do that all day.",
+        rfc: None,
+        chapter: 8,
+    },
+    Check {
+        name: "client-leaves",
+        tier: Tier::Robust,
+        what: "The server goes on when clients leave in the middle of a request or before the answer.",
+        why: "Networks fail in the middle: a write to a closed connection is an error to handle, not the end.",
+        rfc: None,
+        chapter: 8,
+    },
+    Check {
+        name: "survives-garbage",
+        tier: Tier::Robust,
+        what: "The server goes on after random bytes.",
+        why: "One client's nonsense must not end the service of all.",
+        rfc: None,
+        chapter: 4,
+    },
+    Check {
+        name: "idle-connection",
+        tier: Tier::Robust,
+        what: "A silent connection does not keep others waiting.",
+        why: "Browsers open connections before they need them: a server that reads one at a time stops there.",
+        rfc: None,
+        chapter: 8,
+    },
+    Check {
+        name: "slow-connection",
+        tier: Tier::Robust,
+        what: "A client in the middle of its request does not keep others waiting.",
+        why: "Half a request is enough to stop a server that serves one at a time.",
+        rfc: None,
+        chapter: 8,
+    },
+    Check {
+        name: "sixty-four-idle",
+        tier: Tier::Robust,
+        what: "Sixty-four silent or half-finished connections do not keep others waiting.",
+        why: "A small pool of threads is full before a page with a few tabs is.",
+        rfc: None,
+        chapter: 12,
+    },
+    Check {
+        name: "deaf-client",
+        tier: Tier::Robust,
+        what: "A client that never reads its answers does not keep others waiting.",
+        why: "A write blocks when the peer's buffer is full; what is held meanwhile is held from all.",
+        rfc: None,
+        chapter: 8,
+    },
+    Check {
+        name: "huge-head",
+        tier: Tier::Robust,
+        what: "A head of four megabytes is refused.",
+        why: "Without a limit each connection may take all memory.",
+        rfc: Some("RFC 6585 §5"),
+        chapter: 4,
+    },
+    Check {
+        name: "mixed-load",
+        tier: Tier::Robust,
+        what: "Two seconds of parallel sets and gets lose no acknowledged pair.",
+        why: "Data races show under load, not in a test that asks twice.",
+        rfc: None,
+        chapter: 8,
+    },
+    Check {
+        name: "same-process",
+        tier: Tier::Robust,
+        what: "The server that was started is the one that still serves.",
+        why: "A server that ends, or stops answering, takes what it had in memory with it.",
+        rfc: None,
+        chapter: 8,
+    },
+];
