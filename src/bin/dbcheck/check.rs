@@ -2,6 +2,8 @@
 //!
 //! Names are stable: they are what `--only` takes, what a CI keeps, and what the tutorial cites.
 
+use crate::run::Run;
+use crate::verdict::Outcome;
 use crate::{brief, conventions, crash, decoding, durable, framing, requests, robust};
 
 /// The steps that a candidate climbs.
@@ -36,6 +38,7 @@ impl Tier {
 }
 
 /// One thing to find out about a server.
+#[derive(Debug)]
 pub(crate) struct Check {
     /// Stable, in lower case with hyphens.
     pub(crate) name: &'static str,
@@ -48,6 +51,7 @@ pub(crate) struct Check {
     pub(crate) rfc: Option<&'static str>,
     /// The chapter of TUTORIAL.md that teaches it.
     pub(crate) chapter: u8,
+    pub(crate) run: fn(&mut Run) -> Outcome,
 }
 
 /// All checks, in the order in which they run.
