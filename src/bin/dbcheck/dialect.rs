@@ -109,7 +109,7 @@ impl Dialect {
     /// In words, for the first lines of a report.
     pub(crate) fn describe(&self) -> String {
         if !self.works {
-            return "no form of set and get works".into();
+            return "no form of set and get that was tried".into();
         }
         let (target, body) = self.set("somekey", "somevalue");
         let body = body.map(|body| format!(" with the body {body}")).unwrap_or_default();

@@ -40,11 +40,14 @@ impl Report {
 
     /// What was learned before the first check.
     pub(crate) fn begin(&self, run: &Run) {
-        say(&format!("dbcheck: {}\n", run.client.address));
-        say(&format!("speaks   {}\n", run.client.dialect.describe()));
-        if let Some(missing) = &run.client.dialect.missing {
-            say(&format!("a missing key gets {}\n", missing.describe()));
+        let dialect = &run.client.dialect;
+        let mut text = String::new();
+        let _ =
+            writeln!(text, "The server at {} speaks {}", run.client.address, dialect.describe());
+        if let Some(missing) = &dialect.missing {
+            let _ = writeln!(text, "and answers a missing key with {}", missing.describe());
         }
+        say(&text);
     }
 
     /// A counter, while a check runs.

@@ -149,10 +149,19 @@ impl Target {
         self.launched.is_some()
     }
 
-    /// How the command ended, if it did.
-    pub(crate) fn ended(&mut self) -> Option<String> {
-        let status = self.launched.as_mut()?.ended()?;
-        Some(status.to_string())
+    /// How the command ended, if it has, or does so soon.
+    pub(crate) fn ended_within(&mut self, time: Duration) -> Option<String> {
+        let begun = Instant::now();
+        let launched = self.launched.as_mut()?;
+        loop {
+            if let Some(status) = launched.ended() {
+                return Some(status.to_string());
+            }
+            if begun.elapsed() > time {
+                return None;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     pub(crate) fn last_lines(&self) -> String {
@@ -191,7 +200,7 @@ fn wait_until_up(launched: &mut Launched, port: u16, time: Duration) -> Result<S
         let ended = launched.ended();
         for address in loopback(port) {
             match greet(address, Duration::from_secs(5).min(time)) {
-                Greeting::Answered => return Ok(address),
+                Greeting::Answered | Greeting::Closed => return Ok(address),
                 Greeting::Silent => silent = true,
                 Greeting::Nobody => {}
             }
@@ -215,7 +224,8 @@ fn wait_until_up(launched: &mut Launched, port: u16, time: Duration) -> Result<S
 
 fn answers_at(addresses: &[SocketAddr]) -> Result<SocketAddr, NotUp> {
     for &address in addresses {
-        if greet(address, Duration::from_secs(5)) == Greeting::Answered {
+        let greeting = greet(address, Duration::from_secs(5));
+        if matches!(greeting, Greeting::Answered | Greeting::Closed) {
             return Ok(address);
         }
     }
@@ -226,8 +236,10 @@ fn answers_at(addresses: &[SocketAddr]) -> Result<SocketAddr, NotUp> {
 /// What a whole request is met with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Greeting {
-    /// Bytes, or a close: somebody is there.
+    /// Bytes.
     Answered,
+    /// A close without a byte: somebody is there.
+    Closed,
     Silent,
     Nobody,
 }
@@ -240,7 +252,8 @@ pub(crate) fn greet(address: SocketAddr, time: Duration) -> Greeting {
     let fields = format!("Host: localhost:{}\r\nConnection: close\r\n", address.port());
     wire.send(request("GET", "/get?key=dbcheck-are-you-there", &fields).as_bytes());
     match wire.answer(false) {
-        Ok(_) | Err(Trouble::Closed | Trouble::Cut | Trouble::TooMuch) => Greeting::Answered,
+        Ok(_) | Err(Trouble::Cut | Trouble::TooMuch) => Greeting::Answered,
+        Err(Trouble::Closed) => Greeting::Closed,
         Err(Trouble::Silent(_)) if !wire.received.is_empty() => Greeting::Answered,
         Err(Trouble::Silent(_)) => Greeting::Silent,
         Err(Trouble::Connect(_)) => Greeting::Nobody,
