@@ -29,8 +29,8 @@ pub(crate) struct Dialect {
     pub(crate) works: bool,
     pub(crate) method: &'static str,
     pub(crate) place: Place,
-    set_path: &'static str,
-    get_path: &'static str,
+    pub(crate) set_path: &'static str,
+    pub(crate) get_path: &'static str,
     pub(crate) shape: Shape,
     /// What a key that was never set is answered with.
     pub(crate) missing: Option<Missing>,

@@ -1,6 +1,6 @@
 //! The report for people: a line for each check as it ends, then what failed, then the score.
 //!
-//! Colour and the counter are for terminals; NO_COLOR and `--no-color` turn colour off. What a
+//! Colour and the counter are for terminals; `NO_COLOR` and `--no-color` turn colour off. What a
 //! server sent is never printed as it is.
 
 use std::fmt::Write as _;
@@ -39,7 +39,7 @@ impl Report {
     }
 
     /// What was learned before the first check.
-    pub(crate) fn begin(&self, run: &Run) {
+    pub(crate) fn begin(run: &Run) {
         let dialect = &run.client.dialect;
         let mut text = String::new();
         let _ =

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::check::{Check, Tier};
 use crate::client::{Exchange, request};
-use crate::load::{Order, lost, wait, write};
+use crate::load::{Kept, Order, lost, wait, write};
 use crate::run::{Run, answered, short};
 use crate::verdict::{Outcome, Pass, Stop, fail};
 use crate::wire::{Trouble, Wire};
@@ -160,7 +160,7 @@ fn survives_garbage(run: &mut Run) -> Outcome {
     };
     for number in 0..40 {
         let length = random() % 1_500;
-        let mut bytes: Vec<u8> = (0..length).map(|_| (random() >> 32) as u8).collect();
+        let mut bytes: Vec<u8> = (0..length).map(|_| random().to_le_bytes()[4]).collect();
         if number % 2 == 0 {
             let beginnings =
                 [&b"GET /get?key="[..], b"POST /set HTTP/1.1\r\n", b"\r\n\r\n", b"PRI * "];
@@ -308,14 +308,14 @@ fn mixed_load(run: &mut Run) -> Outcome {
     }
     match lost(&run.client, &seen.kept) {
         (0, _) => Ok(Pass::Plainly),
-        (count, first) => Err(missing_of(count, seen.kept.len(), first)),
+        (count, first) => Err(missing_of(count, seen.kept.len(), first.as_ref())),
     }
 }
 
 /// A failure that shows the first of the pairs that are lost.
-fn missing_of(count: usize, of: usize, first: Option<(crate::load::Kept, Exchange)>) -> Stop {
+fn missing_of(count: usize, of: usize, first: Option<&(Kept, Exchange)>) -> Stop {
     let stop = fail(format!("expected all {of} acknowledged pairs, {count} are not there"));
-    first.iter().fold(stop, |stop, (_, get)| stop.with(get))
+    first.into_iter().fold(stop, |stop, (_, get)| stop.with(get))
 }
 
 fn same_process(run: &mut Run) -> Outcome {

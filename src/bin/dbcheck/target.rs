@@ -23,7 +23,7 @@ const START: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(8);
 
 /// Where the server comes from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Origin {
     /// A command, with `{port}`, `{data}` and `{dir}` in it; the port where it has no `{port}`.
     Command { command: String, port: u16 },
