@@ -237,8 +237,9 @@ impl Run {
 
     /// Whether the server is there for others, right now.
     pub(crate) fn is_up(&self, time: Duration) -> bool {
+        let patience = self.client.patience.with(time);
         for _ in 0..3 {
-            match greet(self.client.address, time) {
+            match greet(self.client.address, &patience) {
                 Greeting::Answered => return true,
                 Greeting::Silent | Greeting::Nobody => return false,
                 // A server that is about to end takes connections a little longer.

@@ -195,11 +195,12 @@ fn wait_until_up(launched: &mut Launched, port: u16, time: Duration) -> Result<S
     let begun = Instant::now();
     let mut pause = Duration::from_millis(4);
     let mut silent = false;
+    let patience = Patience::new(Duration::from_secs(5).min(time));
     while begun.elapsed() < time {
         // Asked before it is tried: a wrapper may end and leave a server that answers.
         let ended = launched.ended();
         for address in loopback(port) {
-            match greet(address, Duration::from_secs(5).min(time)) {
+            match greet(address, &patience) {
                 Greeting::Answered | Greeting::Closed => return Ok(address),
                 Greeting::Silent => silent = true,
                 Greeting::Nobody => {}
@@ -224,7 +225,7 @@ fn wait_until_up(launched: &mut Launched, port: u16, time: Duration) -> Result<S
 
 fn answers_at(addresses: &[SocketAddr]) -> Result<SocketAddr, NotUp> {
     for &address in addresses {
-        let greeting = greet(address, Duration::from_secs(5));
+        let greeting = greet(address, &Patience::new(Duration::from_secs(5)));
         if matches!(greeting, Greeting::Answered | Greeting::Closed) {
             return Ok(address);
         }
@@ -245,8 +246,8 @@ pub(crate) enum Greeting {
 }
 
 /// Asks for a key that nobody has set, as any client would.
-pub(crate) fn greet(address: SocketAddr, time: Duration) -> Greeting {
-    let Ok(mut wire) = Wire::connect(address, &Patience::new(time)) else {
+pub(crate) fn greet(address: SocketAddr, patience: &Patience) -> Greeting {
+    let Ok(mut wire) = Wire::connect(address, patience) else {
         return Greeting::Nobody;
     };
     let fields = format!("Host: localhost:{}\r\nConnection: close\r\n", address.port());
