@@ -76,7 +76,7 @@ pub(crate) fn serve(stream: TcpStream, store: &Store) {
         }
         if has(Bug::PipeliningReversed) {
             held.insert(0, answer);
-            if wire.input.ends_with(b"\r\n\r\n") {
+            if !close && wire.input.ends_with(b"\r\n\r\n") {
                 continue;
             }
             answer = std::mem::take(&mut held).concat();
@@ -110,12 +110,7 @@ impl Wire {
                 Ok(Some(found)) => break found,
                 Ok(None) if has(Bug::OneRead) => return Err(Stop::Refuse(400)),
                 Ok(None) => {}
-                Err(_) if has(Bug::GarbageHangs) => {}
-                Err(_) if has(Bug::GarbageIs200) => return Err(Stop::Refuse(200)),
-                Err(status) => {
-                    dies_of(Bug::DiesOnGarbage);
-                    return Err(Stop::Refuse(status));
-                }
+                Err(status) => return Err(Stop::Refuse(status)),
             }
             self.fill().inspect_err(|_| dies_of(Bug::DiesMidRequest))?;
         };
@@ -208,11 +203,20 @@ impl Wire {
 fn parse(input: &[u8]) -> Result<Option<(usize, Request)>, u16> {
     let mut fields = [httparse::EMPTY_HEADER; 100];
     let mut head = httparse::Request::new(&mut fields);
-    let parsed = head.parse(input).map_err(|error| match error {
-        httparse::Error::TooManyHeaders => 431_u16,
-        httparse::Error::Version if input.windows(7).any(|at| at == b" HTTP/2") => 505,
-        _ => 400,
-    })?;
+    let parsed = match head.parse(input) {
+        Ok(parsed) => parsed,
+        Err(_) if has(Bug::GarbageHangs) => return Ok(None),
+        Err(_) if has(Bug::GarbageIs200) => return Err(200),
+        Err(error) => {
+            dies_of(Bug::DiesOnGarbage);
+            let is_http2 = input.windows(7).any(|at| at == b" HTTP/2");
+            return Err(match error {
+                httparse::Error::TooManyHeaders => 431,
+                httparse::Error::Version if is_http2 => 505,
+                _ => 400,
+            });
+        }
+    };
     let length = if let httparse::Status::Complete(length) = parsed { length } else { input.len() };
     if length > MAX_HEAD && !has(Bug::HugeHead) {
         return Err(431);
