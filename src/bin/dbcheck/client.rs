@@ -1,0 +1,167 @@
+//! The client: one request, one answer, on a connection of its own, as curl would do it.
+//!
+//! It speaks the server's [`Dialect`], which was learned before. It can be copied to other threads.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::answer::Answer;
+use crate::dialect::{Dialect, Place};
+use crate::wire::{Patience, Trouble, Wire};
+
+/// Everything but the unreserved characters (RFC 3986 §2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A text as it stands in a query.
+pub(crate) fn encode(text: &str) -> String {
+    utf8_percent_encode(text, RESERVED).to_string()
+}
+
+/// What was said on a connection, to be judged and shown.
+#[derive(Debug, Clone)]
+pub(crate) struct Exchange {
+    pub(crate) sent: Vec<u8>,
+    pub(crate) received: Vec<u8>,
+    pub(crate) answer: Result<Answer, Trouble>,
+    /// The same request with curl, where curl can send it.
+    pub(crate) curl: Option<String>,
+}
+
+impl Exchange {
+    /// One that ends with this answer, or without one.
+    pub(crate) fn of(wire: &Wire, answer: Result<Answer, Trouble>) -> Self {
+        let (sent, received) = (wire.sent.clone(), wire.received.clone());
+        Exchange { sent, received, answer, curl: None }
+    }
+
+    pub(crate) fn is_success(&self) -> bool {
+        self.answer.as_ref().is_ok_and(Answer::is_success)
+    }
+}
+
+/// A request without a body.
+pub(crate) fn request(method: &str, target: &str, fields: &str) -> String {
+    format!("{method} {target} HTTP/1.1\r\n{fields}\r\n")
+}
+
+/// How to reach the server, and what was learned of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    pub(crate) address: SocketAddr,
+    pub(crate) patience: Patience,
+    pub(crate) dialect: Dialect,
+}
+
+impl Client {
+    /// The value of Host.
+    pub(crate) fn host(&self) -> String {
+        format!("localhost:{}", self.address.port())
+    }
+
+    /// The same client, with another time to wait for an answer.
+    pub(crate) fn with_timeout(&self, time: Duration) -> Self {
+        Client { patience: self.patience.with(time), ..self.clone() }
+    }
+
+    pub(crate) fn connect(&self) -> Result<Wire, Trouble> {
+        Wire::connect(self.address, &self.patience)
+    }
+
+    /// The fields that every ordinary request has.
+    fn fields(&self, extra: &str) -> String {
+        format!("Host: {}\r\nUser-Agent: dbcheck\r\nAccept: */*\r\n{extra}", self.host())
+    }
+
+    /// The bytes of an ordinary request, on a connection that stays open.
+    pub(crate) fn bytes(&self, method: &str, target: &str, body: Option<&str>) -> Vec<u8> {
+        let bytes = match (method, body) {
+            (_, Some(body)) => {
+                let form = "Content-Type: application/x-www-form-urlencoded\r\n";
+                let fields = format!("{form}Content-Length: {}\r\n", body.len());
+                request(method, target, &self.fields(&fields)) + body
+            }
+            ("POST" | "PUT", None) => {
+                request(method, target, &self.fields("Content-Length: 0\r\n"))
+            }
+            _ => request(method, target, &self.fields("")),
+        };
+        bytes.into_bytes()
+    }
+
+    /// Sends these bytes on a connection of their own and reads one answer.
+    pub(crate) fn say(&self, bytes: &[u8]) -> Exchange {
+        let to_head = bytes.starts_with(b"HEAD ");
+        match self.connect() {
+            Ok(mut wire) => {
+                wire.send(bytes);
+                let answer = wire.answer(to_head);
+                Exchange::of(&wire, answer)
+            }
+            Err(trouble) => Exchange {
+                sent: bytes.to_vec(),
+                received: Vec::new(),
+                answer: Err(trouble),
+                curl: None,
+            },
+        }
+    }
+
+    /// An ordinary request that asks the server to close afterwards.
+    pub(crate) fn ask(&self, method: &str, target: &str) -> Exchange {
+        self.ask_with(method, target, None)
+    }
+
+    fn ask_with(&self, method: &str, target: &str, body: Option<&str>) -> Exchange {
+        let bytes = self.bytes(method, target, body);
+        let bytes = String::from_utf8_lossy(&bytes).into_owned();
+        let bytes = bytes.replacen("Accept: */*\r\n", "Accept: */*\r\nConnection: close\r\n", 1);
+        Exchange { curl: Some(self.curl(method, target, body)), ..self.say(bytes.as_bytes()) }
+    }
+
+    /// Sets a pair; key and value as they stand in the query.
+    pub(crate) fn set(&self, key: &str, value: &str) -> Exchange {
+        let (target, body) = self.dialect.set(key, value);
+        self.ask_with(self.dialect.method, &target, body.as_deref())
+    }
+
+    /// Asks for a key, as it stands in the query.
+    pub(crate) fn get(&self, key: &str) -> Exchange {
+        self.ask("GET", &self.dialect.get(key))
+    }
+
+    /// The bytes of a set, on a connection that stays open.
+    pub(crate) fn set_bytes(&self, key: &str, value: &str) -> Vec<u8> {
+        let (target, body) = self.dialect.set(key, value);
+        self.bytes(self.dialect.method, &target, body.as_deref())
+    }
+
+    /// The bytes of a get, on a connection that stays open.
+    pub(crate) fn get_bytes(&self, key: &str) -> Vec<u8> {
+        self.bytes("GET", &self.dialect.get(key), None)
+    }
+
+    /// Whether the pair can be put into a query, and not only into a body.
+    pub(crate) fn sets_by_query(&self) -> bool {
+        self.dialect.place != Place::Body
+    }
+
+    fn curl(&self, method: &str, target: &str, body: Option<&str>) -> String {
+        let mut curl = String::from("curl -i");
+        match method {
+            "GET" if body.is_none() => {}
+            "HEAD" => curl.push_str(" --head"),
+            _ => {
+                let _ = write!(curl, " -X {method}");
+            }
+        }
+        if let Some(body) = body {
+            let _ = write!(curl, " -d '{body}'");
+        }
+        let quoted = target.replace('\'', "%27");
+        let _ = write!(curl, " 'http://{}{quoted}'", self.host());
+        curl
+    }
+}

@@ -1,0 +1,170 @@
+//! The launch: a command in a process group of its own, what it printed, and its end.
+//!
+//! 1. The command runs under `sh -c`, so it may be `cd app && npm start`. Whatever it forks is in
+//!    its group, and a signal goes to the whole group.
+//! 2. Its output is always read, whether or not anybody wants it: a full pipe stops a server. Only
+//!    the last of it is kept.
+//! 3. Wrappers end before their server, and some servers leave the group. So the end is when the
+//!    group is empty and nobody listens on the port; the process that still does is looked up, and
+//!    gets the same signal. The port was free before, so it is one of ours.
+
+use std::io::Read;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
+
+use crate::port;
+
+/// So much of a server's output is kept.
+const MOST_OUTPUT: usize = 16 << 10;
+
+/// The group that runs, for whoever must end it when the checker itself is ended.
+static RUNNING: Mutex<Option<Pid>> = Mutex::new(None);
+
+/// Ends what runs, at once.
+pub(crate) fn abandon() {
+    if let Some(group) = *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+}
+
+fn now_runs(group: Option<Pid>) {
+    *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) = group;
+}
+
+/// A command that was started.
+pub(crate) struct Launched {
+    child: Child,
+    group: Pid,
+    port: u16,
+    ended: Option<ExitStatus>,
+    output: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Launched {
+    /// Starts it. `PORT` in its environment is the port, for servers that look there.
+    pub(crate) fn start(command: &str, port: u16) -> std::io::Result<Self> {
+        let mut child = Command::new("sh")
+            .args(["-c", command])
+            .env("PORT", port.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()?;
+        let group = Pid::from_child(&child);
+        now_runs(Some(group));
+        let output = Arc::default();
+        if let Some(pipe) = child.stdout.take() {
+            keep_last(pipe, Arc::clone(&output))?;
+        }
+        if let Some(pipe) = child.stderr.take() {
+            keep_last(pipe, Arc::clone(&output))?;
+        }
+        Ok(Launched { child, group, port, ended: None, output })
+    }
+
+    /// How the command ended, if it did. A server that left it behind may go on.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        if self.ended.is_none() {
+            self.ended = self.child.try_wait().ok().flatten();
+        }
+        self.ended
+    }
+
+    /// The last lines that it printed, without what a terminal would act on.
+    pub(crate) fn last_lines(&self) -> String {
+        let output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = String::from_utf8_lossy(&output).into_owned();
+        let lines: Vec<String> = text
+            .lines()
+            .rev()
+            .filter(|line| !line.trim().is_empty())
+            .take(12)
+            .map(|line| line.chars().filter(|c| !c.is_control()).take(200).collect())
+            .collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+
+    /// Sends a signal to the whole group, and waits for the end; after `grace` it is SIGKILL. Says
+    /// whether the first signal was enough.
+    pub(crate) fn stop(&mut self, signal: Signal, grace: Duration) -> bool {
+        // Looked up before: afterwards the wrapper's children have other parents.
+        let strays = self.strays();
+        self.send(signal, &strays);
+        let in_time = self.wait_for_end(grace);
+        // What ignores its parent's end is not left behind.
+        self.send(Signal::KILL, &strays);
+        if !in_time {
+            let strays = self.strays();
+            self.send(Signal::KILL, &strays);
+            self.wait_for_end(Duration::from_secs(5));
+        }
+        now_runs(None);
+        in_time
+    }
+
+    /// Processes that listen on the port and are not in the group.
+    fn strays(&self) -> Vec<Pid> {
+        let mut listeners = port::listeners(self.port);
+        listeners.retain(|&pid| rustix::process::getpgid(Some(pid)).ok() != Some(self.group));
+        listeners
+    }
+
+    fn send(&mut self, signal: Signal, strays: &[Pid]) {
+        // Once nobody is left in the group its number may be another's.
+        if self.ended().is_none() || test_kill_process_group(self.group).is_ok() {
+            let _ = kill_process_group(self.group, signal);
+        }
+        for &stray in strays {
+            let _ = kill_process(stray, signal);
+        }
+    }
+
+    fn wait_for_end(&mut self, time: Duration) -> bool {
+        let deadline = Instant::now() + time;
+        let mut alone_since = None;
+        loop {
+            if self.ended().is_some() && !port::is_taken(self.port) {
+                // Members that nobody waits for stay in the group as zombies: they do not count
+                // for long.
+                let since = *alone_since.get_or_insert_with(Instant::now);
+                let is_empty = test_kill_process_group(self.group).is_err();
+                if is_empty || since.elapsed() > Duration::from_secs(1) {
+                    return true;
+                }
+            }
+            if Instant::now() > deadline {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(3));
+        }
+    }
+}
+
+impl Drop for Launched {
+    fn drop(&mut self) {
+        self.stop(Signal::KILL, Duration::from_secs(5));
+    }
+}
+
+/// Reads a pipe to its end, on a thread that ends with the last process that holds it.
+fn keep_last(
+    mut pipe: impl Read + Send + 'static,
+    output: Arc<Mutex<Vec<u8>>>,
+) -> std::io::Result<()> {
+    let read = move || {
+        let mut buffer = [0; 8 << 10];
+        while let Ok(read @ 1..) = pipe.read(&mut buffer) {
+            let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
+            output.extend_from_slice(&buffer[..read]);
+            let surplus = output.len().saturating_sub(MOST_OUTPUT);
+            output.drain(..surplus);
+        }
+    };
+    thread::Builder::new().name("output".into()).spawn(read).map(drop)
+}

@@ -1,0 +1,300 @@
+//! The options: what the user typed, checked before anything is started.
+
+use std::ffi::OsString;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lexopt::{Arg, Parser, ValueExt as _};
+
+use crate::check::{self, Check, Tier};
+use crate::target::Origin;
+
+/// What `--help` prints.
+pub(crate) const HELP: &str = "\
+Scores any server for the key-value task, in any language, from the outside
+
+Usage: dbcheck --cmd 'python3 dbserver.py --port={port}'     start it, check it, kill it, score it
+       dbcheck --addr localhost:4000                         check a server that runs already
+       dbcheck --list | --explain NAME
+
+  --cmd COMMAND       the command that starts the server, for sh -c; in it
+                        {port}  is replaced by a free port (PORT is set to the same)
+                        {data}  by a file in a folder that is removed afterwards
+                        {dir}   by that folder
+  --port PORT         the port of a command without {port} [default: 4000]
+  --data FILE         the data file, if the command has no {data}: checks that cut and damage it
+                        write to it, and put it back
+  --addr HOST:PORT    a server that runs already: no restarts, so no durable tier
+
+  --tier TIER         brief, conventions, http, robust or durable alone; may be repeated
+  --only NAME         this check alone; may be repeated
+  --skip NAME         not this check; may be repeated
+  --timeout SECONDS   how long an answer may take [default: 5]
+  --rounds N          kills under load in the durable tier [default: 10]
+  --format FORMAT     human, json or junit [default: human]
+  --no-color          no colour on a terminal, as with NO_COLOR in the environment
+
+  --list              the names of all checks, and what they look at
+  --explain NAME      what a check looks at, why, and where to read more
+  -h, --help          -V, --version
+
+Exit code: 0 all passed, 1 something failed, 2 wrong usage, or the server could not be started
+";
+
+/// What `--version` prints.
+pub(crate) const VERSION: &str = concat!("dbcheck ", env!("CARGO_PKG_VERSION"), "\n");
+
+/// What to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Check(Options),
+    List,
+    Explain(&'static Check),
+    Print(&'static str),
+}
+
+/// How to print what was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Human,
+    Json,
+    Junit,
+}
+
+/// How to check.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub(crate) origin: Origin,
+    pub(crate) data: Option<PathBuf>,
+    /// None stands for all.
+    pub(crate) tiers: Vec<Tier>,
+    pub(crate) only: Vec<&'static str>,
+    pub(crate) skip: Vec<&'static str>,
+    pub(crate) timeout: Duration,
+    pub(crate) rounds: u32,
+    pub(crate) format: Format,
+    pub(crate) no_color: bool,
+}
+
+impl Options {
+    /// Whether the user wants this check.
+    pub(crate) fn selects(&self, check: &Check) -> bool {
+        (self.tiers.is_empty() || self.tiers.contains(&check.tier))
+            && (self.only.is_empty() || self.only.contains(&check.name))
+            && !self.skip.contains(&check.name)
+    }
+}
+
+/// Reads a command line, without the program's name. An error is a sentence that names the flag.
+pub(crate) fn parse<A>(arguments: A) -> Result<Command, String>
+where
+    A: IntoIterator,
+    A::Item: Into<OsString>,
+{
+    let mut parser =
+        Parser::from_args(arguments.into_iter().map(Into::into).collect::<Vec<OsString>>());
+    let (mut command, mut addresses, mut port) = (None, None, None);
+    let mut options = Options {
+        origin: Origin::Addresses(Vec::new()),
+        data: None,
+        tiers: Vec::new(),
+        only: Vec::new(),
+        skip: Vec::new(),
+        timeout: Duration::from_secs(5),
+        rounds: 10,
+        format: Format::Human,
+        no_color: false,
+    };
+    while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
+        match argument {
+            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Print(HELP)),
+            Arg::Short('V') | Arg::Long("version") => return Ok(Command::Print(VERSION)),
+            Arg::Long("list") => return Ok(Command::List),
+            Arg::Long("explain") => {
+                let name = text(&mut parser, "--explain", "the name of a check")?;
+                return Ok(Command::Explain(named(&name, "--explain")?));
+            }
+            Arg::Long("cmd") => command = Some(text(&mut parser, "--cmd", "a command")?),
+            Arg::Long("addr") => {
+                let text = text(&mut parser, "--addr", "HOST:PORT")?;
+                addresses = Some(resolve(&text)?);
+            }
+            Arg::Long("port") => port = Some(number(&mut parser, "--port", 1, 65_535)? as u16),
+            Arg::Long("data") => options.data = Some(text(&mut parser, "--data", "a file")?.into()),
+            Arg::Long("tier") => {
+                let names = text(&mut parser, "--tier", "a tier")?;
+                for name in names.split(',') {
+                    options.tiers.push(tier(name)?);
+                }
+            }
+            Arg::Long("only") => names(&mut parser, "--only", &mut options.only)?,
+            Arg::Long("skip") => names(&mut parser, "--skip", &mut options.skip)?,
+            Arg::Long("timeout") => {
+                options.timeout = Duration::from_secs(number(&mut parser, "--timeout", 1, 300)?);
+            }
+            Arg::Long("rounds") => {
+                options.rounds = number(&mut parser, "--rounds", 1, 1_000)? as u32
+            }
+            Arg::Long("format") => {
+                let name = text(&mut parser, "--format", "human, json or junit")?;
+                options.format = format(&name)?;
+            }
+            Arg::Long("no-color") => options.no_color = true,
+            Arg::Value(value) => {
+                let value = value.to_string_lossy().into_owned();
+                return Err(format!(
+                    "{value:?} is not expected: a command goes behind --cmd, in quotes"
+                ));
+            }
+            Arg::Short(letter) => return Err(format!("-{letter} is not an option of dbcheck")),
+            Arg::Long(name) => return Err(format!("--{name} is not an option of dbcheck")),
+        }
+    }
+    options.origin = match (command, addresses) {
+        (Some(command), None) if port.is_some() && command.contains("{port}") => {
+            return Err("--port and {port} do not go together: {port} is a free one".into());
+        }
+        (Some(command), None) => Origin::Command { command, port: port.unwrap_or(4000) },
+        (None, Some(addresses)) => Origin::Addresses(addresses),
+        (Some(_), Some(_)) => return Err("--cmd and --addr do not go together".into()),
+        (None, None) => return Err("--cmd or --addr says which server to check".into()),
+    };
+    if !check::all().any(|check| options.selects(check)) {
+        return Err("--tier, --only and --skip leave no check".into());
+    }
+    Ok(Command::Check(options))
+}
+
+fn text(parser: &mut Parser, flag: &str, what: &str) -> Result<String, String> {
+    let value = parser.value().map_err(|_| format!("{flag} needs {what}"))?;
+    let value = value.string().map_err(|_| format!("{flag} needs {what}"))?;
+    if value.is_empty() { Err(format!("{flag} needs {what}")) } else { Ok(value) }
+}
+
+fn number(parser: &mut Parser, flag: &str, least: u64, most: u64) -> Result<u64, String> {
+    let range = format!("a number from {least} to {most}");
+    let value = text(parser, flag, &range)?;
+    match value.parse() {
+        Ok(number) if (least..=most).contains(&number) => Ok(number),
+        _ => Err(format!("{flag}: {value:?} is not {range}")),
+    }
+}
+
+fn names(parser: &mut Parser, flag: &str, list: &mut Vec<&'static str>) -> Result<(), String> {
+    let names = text(parser, flag, "the name of a check")?;
+    for name in names.split(',') {
+        list.push(named(name, flag)?.name);
+    }
+    Ok(())
+}
+
+fn named(name: &str, flag: &str) -> Result<&'static Check, String> {
+    check::all().find(|check| check.name == name).ok_or_else(|| {
+        // What shares a word with it is most likely what was meant.
+        let is_near = |check: &&'static Check| {
+            check.name.split('-').any(|word| word.len() > 2 && name.contains(word))
+        };
+        let near: Vec<&str> =
+            check::all().filter(is_near).map(|check| check.name).take(4).collect();
+        let hint = if near.is_empty() { "see --list".into() } else { near.join(", ") + "?" };
+        format!("{flag}: {name:?} is not the name of a check: {hint}")
+    })
+}
+
+fn tier(name: &str) -> Result<Tier, String> {
+    let tiers = Tier::ALL.map(Tier::name).join(", ");
+    let found = Tier::ALL.into_iter().find(|tier| tier.name() == name);
+    found.ok_or_else(|| format!("--tier: {name:?} is not one of {tiers}"))
+}
+
+fn format(name: &str) -> Result<Format, String> {
+    match name {
+        "human" => Ok(Format::Human),
+        "json" => Ok(Format::Json),
+        "junit" => Ok(Format::Junit),
+        _ => Err(format!("--format: {name:?} is not human, json or junit")),
+    }
+}
+
+fn resolve(text: &str) -> Result<Vec<SocketAddr>, String> {
+    let text = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+    match text.to_socket_addrs() {
+        Ok(addresses) => Ok(addresses.collect()),
+        Err(_) => Err(format!("--addr: {text:?} is not HOST:PORT with a host that is known")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(arguments: &[&str]) -> Options {
+        match parse(arguments) {
+            Ok(Command::Check(options)) => options,
+            other => panic!("{arguments:?}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn reads_each_flag() {
+        let command = |command: &str, port| Origin::Command { command: command.into(), port };
+        assert_eq!(options(&["--cmd", "x"]).origin, command("x", 4000));
+        assert_eq!(options(&["--cmd=x", "--port", "81"]).origin, command("x", 81));
+        let addresses = Origin::Addresses(vec!["127.0.0.1:80".parse().unwrap()]);
+        assert_eq!(options(&["--addr", "127.0.0.1:80"]).origin, addresses);
+        assert_eq!(options(&["--addr", "http://127.0.0.1:80/"]).origin, addresses);
+        let tiers = options(&["--cmd", "x", "--tier", "http,brief", "--tier=robust"]).tiers;
+        assert_eq!(tiers, [Tier::Http, Tier::Brief, Tier::Robust]);
+        assert_eq!(
+            options(&["--cmd", "x", "--only", "garbage,http10"]).only,
+            ["garbage", "http10"]
+        );
+        assert_eq!(options(&["--cmd", "x", "--skip", "garbage"]).skip, ["garbage"]);
+        assert_eq!(options(&["--cmd", "x", "--timeout=9"]).timeout, Duration::from_secs(9));
+        assert_eq!(options(&["--cmd", "x", "--rounds", "3"]).rounds, 3);
+        assert_eq!(options(&["--cmd", "x", "--format", "junit"]).format, Format::Junit);
+        assert_eq!(options(&["--cmd", "x", "--data", "f"]).data, Some("f".into()));
+        assert!(options(&["--cmd", "x", "--no-color"]).no_color);
+        assert!(matches!(parse(["--list"]), Ok(Command::List)));
+        assert!(matches!(parse(["--explain", "garbage"]), Ok(Command::Explain(check))
+            if check.name == "garbage"));
+    }
+
+    #[test]
+    fn selects_by_tier_and_by_name() {
+        let selected = |arguments: &[&str]| {
+            let arguments = [&["--cmd", "x"], arguments].concat();
+            let options = options(&arguments);
+            check::all().filter(|check| options.selects(check)).map(|c| c.name).collect::<Vec<_>>()
+        };
+        assert_eq!(selected(&[]).len(), check::all().count());
+        assert_eq!(selected(&["--only", "overwrite"]), ["overwrite"]);
+        assert!(!selected(&["--tier", "brief", "--skip", "overwrite"]).contains(&"overwrite"));
+        assert!(selected(&["--tier", "durable"]).contains(&"kill-storm"));
+    }
+
+    #[test]
+    fn a_wrong_command_line_names_the_flag() {
+        for (arguments, wanted) in [
+            (&[][..], "--cmd or --addr"),
+            (&["--cmd"], "--cmd needs"),
+            (&["--cmd", "x", "--addr", "127.0.0.1:1"], "--cmd and --addr"),
+            (&["--cmd", "x {port}", "--port", "1"], "--port and {port}"),
+            (&["--addr", "nonsense"], "--addr: \"nonsense\""),
+            (&["--cmd", "x", "--tier", "https"], "--tier: \"https\" is not one of brief,"),
+            (&["--cmd", "x", "--only", "parallel"], "parallel-sets?"),
+            (&["--cmd", "x", "--skip", "zzz"], "--skip: \"zzz\" is not the name of a check: see"),
+            (&["--explain", "zzz"], "--explain: \"zzz\""),
+            (&["--cmd", "x", "--timeout", "0"], "--timeout: \"0\" is not"),
+            (&["--cmd", "x", "--rounds", "many"], "--rounds: \"many\" is not"),
+            (&["--cmd", "x", "--format", "xml"], "--format: \"xml\""),
+            (&["--cmd", "x", "--only", "garbage", "--tier", "brief"], "leave no check"),
+            (&["python3", "x.py"], "\"python3\" is not expected"),
+            (&["--colour"], "--colour is not"),
+        ] {
+            let sentence = parse(arguments).map(|_| ()).unwrap_err();
+            assert!(sentence.contains(wanted), "{arguments:?}: {sentence}");
+        }
+    }
+}
