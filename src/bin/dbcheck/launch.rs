@@ -127,16 +127,10 @@ impl Launched {
 
     fn wait_for_end(&mut self, time: Duration) -> bool {
         let deadline = Instant::now() + time;
-        let mut alone_since = None;
         loop {
-            if self.ended().is_some() && !port::is_taken(self.port) {
-                // Members that nobody waits for stay in the group as zombies: they do not count
-                // for long.
-                let since = *alone_since.get_or_insert_with(Instant::now);
-                let is_empty = test_kill_process_group(self.group).is_err();
-                if is_empty || since.elapsed() > Duration::from_secs(1) {
-                    return true;
-                }
+            let is_over = self.ended().is_some() && !port::is_taken(self.port);
+            if is_over && !group_runs(self.group) {
+                return true;
             }
             if Instant::now() > deadline {
                 return false;
@@ -150,6 +144,25 @@ impl Drop for Launched {
     fn drop(&mut self) {
         self.stop(Signal::KILL, Duration::from_secs(5));
     }
+}
+
+/// Whether the group has a member that still runs. Those that have ended, and wait for their parent
+/// to notice, do not count: after the end of a wrapper that may take seconds.
+fn group_runs(group: Pid) -> bool {
+    if test_kill_process_group(group).is_err() {
+        return false;
+    }
+    let Ok(processes) = std::fs::read_dir("/proc") else { return true };
+    processes.flatten().filter_map(|process| std::fs::read(process.path().join("stat")).ok()).any(
+        |stat| {
+            // `pid (name) state parent group …`; the name may hold anything.
+            let rest = stat.rsplit(|&byte| byte == b')').next().unwrap_or_default();
+            let rest = String::from_utf8_lossy(rest);
+            let mut words = rest.split_whitespace();
+            let has_ended = words.next() == Some("Z");
+            !has_ended && words.nth(1) == Some(group.as_raw_nonzero().to_string().as_str())
+        },
+    )
 }
 
 /// Reads a pipe to its end, on a thread that ends with the last process that holds it.
