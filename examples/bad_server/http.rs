@@ -54,13 +54,15 @@ struct Wire {
     input: Vec<u8>,
     /// When what is being read must be there.
     deadline: Instant,
+    /// How many requests have come.
+    requests: usize,
 }
 
 /// Answers requests until the connection ends.
 pub(crate) fn serve(stream: TcpStream, store: &Store) {
     let _ = stream.set_nodelay(true);
     let _ = stream.set_write_timeout(Some(BODY_TIME));
-    let mut wire = Wire { stream, input: Vec::new(), deadline: Instant::now() };
+    let mut wire = Wire { stream, input: Vec::new(), deadline: Instant::now(), requests: 0 };
     let mut held = Vec::new();
     loop {
         let (mut answer, close) = match wire.request() {
@@ -99,10 +101,13 @@ impl Wire {
         if self.input.is_empty() {
             self.deadline = Instant::now() + IDLE;
             self.fill().map_err(|_| {
-                dies_of(Bug::DiesOnLeave);
+                if self.requests == 0 {
+                    dies_of(Bug::DiesOnLeave);
+                }
                 Stop::Leave
             })?;
         }
+        self.requests += 1;
         let _lock = has(Bug::SlowBlocksAll).then(|| READING.lock());
         self.deadline = Instant::now() + HEAD_TIME;
         let (length, request) = loop {
@@ -201,7 +206,10 @@ impl Wire {
 /// Reads a head: its length and what it says, `None` where it is not whole yet, or the status that
 /// it is refused with.
 fn parse(input: &[u8]) -> Result<Option<(usize, Request)>, u16> {
-    let mut fields = [httparse::EMPTY_HEADER; 100];
+    if has(Bug::HugeHead) && !input.ends_with(b"\r\n\r\n") {
+        return Ok(None);
+    }
+    let mut fields = vec![httparse::EMPTY_HEADER; if has(Bug::HugeHead) { 10_000 } else { 100 }];
     let mut head = httparse::Request::new(&mut fields);
     let parsed = match head.parse(input) {
         Ok(parsed) => parsed,
