@@ -177,6 +177,10 @@ fn nothing_behind(run: &Run, bytes: &[u8]) -> Outcome {
     let mut wire = run.connect()?;
     wire.send(bytes);
     let answer = wire.answer(false);
+    if let Some(fault) = answer.as_ref().ok().and_then(|answer| answer.fault(Flaw::Framing)) {
+        let sentence = format!("expected a body that ends where the head says; {}", fault.sentence);
+        return Err(fail(sentence).at(fault.at).with(&Exchange::of(&wire, answer)));
+    }
     wire.until_closed(Duration::from_millis(120));
     if wire.rest().is_empty() {
         return Ok(Pass::Plainly);
