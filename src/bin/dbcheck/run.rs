@@ -1,6 +1,7 @@
 //! The run: what checks share. The server, the client that speaks its dialect, keys that nobody
 //! else uses, and the usual steps: set this, expect that.
 
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::process::Signal;
@@ -35,6 +36,8 @@ pub(crate) struct Run {
     /// A pair that was set before all checks.
     pub(crate) first_pair: Option<(String, String)>,
     pub(crate) deaths: Vec<Death>,
+    /// How it answered a key that nobody has set, before all checks.
+    greeting: Greeting,
     /// What the kills showed: two checks judge it.
     pub(crate) storm: Option<Storm>,
     /// Whether a connection takes a second request, once that is known.
@@ -53,6 +56,7 @@ impl Run {
             output: String::new(),
         })?;
         let address = target.start()?;
+        let greeting = greet(address, options.timeout);
         let patience = Patience::new(options.timeout);
         let client = Client { address, patience, dialect: Dialect::default() };
         // Other in every run: a server that keeps its data has those of the last one.
@@ -71,6 +75,7 @@ impl Run {
             first_words,
             first_pair,
             deaths,
+            greeting,
             storm,
             keeps_alive,
             decodes,
@@ -227,7 +232,16 @@ impl Run {
 
     /// Whether the server is there for others, right now.
     pub(crate) fn is_up(&self, time: Duration) -> bool {
-        greet(self.client.address, time) == Greeting::Answered
+        match greet(self.client.address, time) {
+            Greeting::Answered => true,
+            Greeting::Closed => {
+                // A process that is ending closes its connections before its listener.
+                thread::sleep(Duration::from_millis(100));
+                let again = greet(self.client.address, time);
+                again == Greeting::Answered || again == self.greeting
+            }
+            Greeting::Silent | Greeting::Nobody => false,
+        }
     }
 }
 

@@ -191,7 +191,7 @@ fn wait_until_up(launched: &mut Launched, port: u16, time: Duration) -> Result<S
         let ended = launched.ended();
         for address in loopback(port) {
             match greet(address, Duration::from_secs(5).min(time)) {
-                Greeting::Answered => return Ok(address),
+                Greeting::Answered | Greeting::Closed => return Ok(address),
                 Greeting::Silent => silent = true,
                 Greeting::Nobody => {}
             }
@@ -215,7 +215,8 @@ fn wait_until_up(launched: &mut Launched, port: u16, time: Duration) -> Result<S
 
 fn answers_at(addresses: &[SocketAddr]) -> Result<SocketAddr, NotUp> {
     for &address in addresses {
-        if greet(address, Duration::from_secs(5)) == Greeting::Answered {
+        let greeting = greet(address, Duration::from_secs(5));
+        if matches!(greeting, Greeting::Answered | Greeting::Closed) {
             return Ok(address);
         }
     }
@@ -226,8 +227,9 @@ fn answers_at(addresses: &[SocketAddr]) -> Result<SocketAddr, NotUp> {
 /// What a whole request is met with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Greeting {
-    /// Bytes, or a close: somebody is there.
     Answered,
+    /// Somebody was there, and closed without a byte.
+    Closed,
     Silent,
     Nobody,
 }
@@ -240,7 +242,8 @@ pub(crate) fn greet(address: SocketAddr, time: Duration) -> Greeting {
     let fields = format!("Host: localhost:{}\r\nConnection: close\r\n", address.port());
     wire.send(request("GET", "/get?key=dbcheck-are-you-there", &fields).as_bytes());
     match wire.answer(false) {
-        Ok(_) | Err(Trouble::Closed | Trouble::Cut | Trouble::TooMuch) => Greeting::Answered,
+        Ok(_) | Err(Trouble::Cut | Trouble::TooMuch) => Greeting::Answered,
+        Err(Trouble::Closed) => Greeting::Closed,
         Err(Trouble::Silent(_)) if !wire.received.is_empty() => Greeting::Answered,
         Err(Trouble::Silent(_)) => Greeting::Silent,
         Err(Trouble::Connect(_)) => Greeting::Nobody,
