@@ -226,8 +226,7 @@ fn read_chunks(answer: &mut Answer, bytes: &[u8], end: End) -> bool {
         let length = rest.iter().position(|&byte| byte == b'\n')?;
         Some((rest[..length].trim_ascii_end(), at + length + 1))
     };
-    loop {
-        let Some((line, next)) = line_at(at) else { break };
+    while let Some((line, next)) = line_at(at) {
         let digits = line.split(|&byte| byte == b';').next().unwrap_or(line).trim_ascii();
         let size = std::str::from_utf8(digits).ok();
         let Some(size) = size.and_then(|digits| usize::from_str_radix(digits, 16).ok()) else {

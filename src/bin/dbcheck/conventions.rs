@@ -3,7 +3,7 @@
 use crate::answer::Flaw;
 use crate::check::{Check, Tier};
 use crate::client::Exchange;
-use crate::run::{Run, answered, outcome, short};
+use crate::run::{Run, answered, differ_at, outcome, short, status_at};
 use crate::verdict::{Outcome, Pass, fail};
 
 pub(crate) const CHECKS: &[Check] = &[
@@ -118,7 +118,7 @@ fn value_alone(run: &mut Run) -> Outcome {
         Pass::Plainly => Ok(Pass::Plainly),
         Pass::Loosely(how) => {
             let (get, answer) = run.get(&key)?;
-            let same = answer.body.iter().zip(value.as_bytes()).take_while(|(a, b)| a == b).count();
+            let same = differ_at(&answer.body, value.as_bytes());
             let expected = format!("expected {} and nothing else: {how}", short(&value));
             Err(fail(expected).with(&get).at(answer.body_at + same))
         }
@@ -222,6 +222,6 @@ fn wants(exchange: &Exchange, status: u16, expected: &str) -> Outcome {
     if answer.status == status && answer.fault(Flaw::StatusLine).is_none_or(|fault| fault.at != 0) {
         return Ok(Pass::Plainly);
     }
-    let at = exchange.received.iter().position(|&byte| byte == b' ').map_or(0, |space| space + 1);
-    Err(fail(format!("{expected}, got {}", outcome(&exchange))).with(&exchange).at(at))
+    let stop = fail(format!("{expected}, got {}", outcome(&exchange)));
+    Err(stop.with(&exchange).at(status_at(&exchange)))
 }

@@ -9,7 +9,7 @@ use crate::client::Exchange;
 use crate::load::{Kept, Order, lost, wait, write};
 use crate::run::Run;
 use crate::torn::{damaged_middle, empty_file, torn_line};
-use crate::verdict::{Outcome, Pass, fail};
+use crate::verdict::{Outcome, Pass, Stop, fail};
 
 pub(crate) const CHECKS: &[Check] = &[
     Check {
@@ -98,7 +98,7 @@ pub(crate) struct Storm {
 fn kill_storm(run: &mut Run) -> Outcome {
     let storm = storm(run)?;
     let Some((expected, exchanges)) = &storm.lost else { return Ok(Pass::Plainly) };
-    Err(exchanges.iter().fold(fail(expected), |stop, exchange| stop.with(exchange)))
+    Err(exchanges.iter().fold(fail(expected), Stop::with))
 }
 
 fn storm_starts(run: &mut Run) -> Outcome {
@@ -108,7 +108,7 @@ fn storm_starts(run: &mut Run) -> Outcome {
 }
 
 /// The storm, which is made once and judged twice.
-fn storm(run: &mut Run) -> Result<Storm, crate::verdict::Stop> {
+fn storm(run: &mut Run) -> Result<Storm, Stop> {
     run.needs_command()?;
     run.needs_dialect()?;
     if run.storm.is_none() {

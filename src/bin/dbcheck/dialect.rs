@@ -29,8 +29,8 @@ pub(crate) struct Dialect {
     pub(crate) works: bool,
     pub(crate) method: &'static str,
     pub(crate) place: Place,
-    set_path: &'static str,
-    get_path: &'static str,
+    pub(crate) set_path: &'static str,
+    pub(crate) get_path: &'static str,
     pub(crate) shape: Shape,
     /// What a key that was never set is answered with.
     pub(crate) missing: Option<Missing>,
@@ -109,7 +109,7 @@ impl Dialect {
     /// In words, for the first lines of a report.
     pub(crate) fn describe(&self) -> String {
         if !self.works {
-            return "no form of set and get works".into();
+            return "no form of set and get that was tried".into();
         }
         let (target, body) = self.set("somekey", "somevalue");
         let body = body.map(|body| format!(" with the body {body}")).unwrap_or_default();

@@ -5,7 +5,7 @@ use rustix::process::Signal;
 use crate::check::{Check, Tier};
 use crate::client::encode;
 use crate::decoding::SPECIAL;
-use crate::run::Run;
+use crate::run::{Run, differ_at, short, status_at};
 use crate::verdict::{Outcome, Pass, fail};
 
 pub(crate) const CHECKS: &[Check] = &[
@@ -131,9 +131,14 @@ fn same_after_restart(run: &mut Run, texts: &[&str]) -> Outcome {
     for (text, key, earlier, (status, body)) in before {
         let (get, answer) = run.get(&key)?;
         if (answer.status, &answer.body) != (status, &body) {
-            let same = answer.body.iter().zip(&body).take_while(|(a, b)| a == b).count();
-            let expected = format!("expected the same answer as before the restart for {text:?}");
-            return Err(fail(expected).with(&earlier).with(&get).at(answer.body_at + same));
+            let at = if answer.status == status {
+                answer.body_at + differ_at(&answer.body, &body)
+            } else {
+                status_at(&get)
+            };
+            let expected =
+                format!("expected the same answer as before the restart for {}", short(text));
+            return Err(fail(expected).with(&earlier).with(&get).at(at));
         }
     }
     Ok(pass)

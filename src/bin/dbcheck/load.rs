@@ -11,6 +11,21 @@ use crate::client::{Client, Exchange};
 use crate::likeness::{Likeness, judge};
 use crate::session::Session;
 
+/// Does this for each item at the same time, on a thread each.
+pub(crate) fn in_parallel<T: Sync, R: Send>(
+    items: &[T],
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<Option<R>> {
+    thread::scope(|scope| {
+        let work = &work;
+        let started: Vec<_> = items
+            .iter()
+            .map(|item| thread::Builder::new().spawn_scoped(scope, move || work(item)).ok())
+            .collect();
+        started.into_iter().map(|thread| thread?.join().ok()).collect()
+    })
+}
+
 /// A key, and what a get of it may bring: the last acknowledged value, or one that was sent
 /// after it.
 #[derive(Debug, Clone)]

@@ -1,4 +1,6 @@
-//! The reports for machines: JSON for scripts, JUnit for the CI of a hiring team.
+//! The reports for machines: JSON for scripts, `JUnit` for the CI of a hiring team.
+
+use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
@@ -88,8 +90,9 @@ pub(crate) fn junit(findings: &[Finding]) -> String {
         }
         let count = |name: &str| of_tier.iter().filter(|f| named(&f.verdict).0 == name).count();
         let time: f64 = of_tier.iter().map(|finding| finding.time.as_secs_f64()).sum();
-        text += &format!(
-            "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\" time=\"{time:.3}\">\n",
+        let _ = writeln!(
+            text,
+            "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\" time=\"{time:.3}\">",
             tier.name(),
             of_tier.len(),
             count("failed"),
@@ -157,7 +160,6 @@ mod tests {
 
     use super::*;
     use crate::answer;
-    use crate::check;
     use crate::client::Exchange;
     use crate::verdict::{Stop, fail};
 
@@ -181,7 +183,7 @@ mod tests {
             Verdict::NotReached("see \"above\"".into()),
         ];
         let time = Duration::from_millis(1500);
-        check::all()
+        crate::check::all()
             .zip(verdicts)
             .map(|(check, verdict)| Finding { check, verdict, time })
             .collect()

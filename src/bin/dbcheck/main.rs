@@ -94,7 +94,7 @@ fn check(options: Options) -> Result<bool, NotUp> {
     let mut report = Report::new(&options);
     let mut run = Run::begin(options)?;
     let findings = if format == Format::Human {
-        report.begin(&run);
+        Report::begin(&run);
         // Both are called in turn, by one thread.
         let report = std::cell::RefCell::new(&mut report);
         runner::run_all(

@@ -1,8 +1,10 @@
 //! The options: what the user typed, checked before anything is started.
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt as _};
@@ -120,7 +122,7 @@ where
                 let text = text(&mut parser, "--addr", "HOST:PORT")?;
                 addresses = Some(resolve(&text)?);
             }
-            Arg::Long("port") => port = Some(number(&mut parser, "--port", 1, 65_535)? as u16),
+            Arg::Long("port") => port = Some(number(&mut parser, "--port", 1, u16::MAX)?),
             Arg::Long("data") => options.data = Some(text(&mut parser, "--data", "a file")?.into()),
             Arg::Long("tier") => {
                 let names = text(&mut parser, "--tier", "a tier")?;
@@ -134,7 +136,7 @@ where
                 options.timeout = Duration::from_secs(number(&mut parser, "--timeout", 1, 300)?);
             }
             Arg::Long("rounds") => {
-                options.rounds = number(&mut parser, "--rounds", 1, 1_000)? as u32
+                options.rounds = number(&mut parser, "--rounds", 1, 1_000)?;
             }
             Arg::Long("format") => {
                 let name = text(&mut parser, "--format", "human, json or junit")?;
@@ -172,7 +174,10 @@ fn text(parser: &mut Parser, flag: &str, what: &str) -> Result<String, String> {
     if value.is_empty() { Err(format!("{flag} needs {what}")) } else { Ok(value) }
 }
 
-fn number(parser: &mut Parser, flag: &str, least: u64, most: u64) -> Result<u64, String> {
+fn number<N>(parser: &mut Parser, flag: &str, least: N, most: N) -> Result<N, String>
+where
+    N: FromStr + PartialOrd + Display,
+{
     let range = format!("a number from {least} to {most}");
     let value = text(parser, flag, &range)?;
     match value.parse() {

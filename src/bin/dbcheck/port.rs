@@ -21,7 +21,7 @@ pub(crate) fn free() -> std::io::Result<u16> {
 }
 
 /// Whether somebody listens on it. (The listeners that std makes are not kept out by connections
-/// that linger in TIME_WAIT.)
+/// that linger after their end.)
 pub(crate) fn is_taken(port: u16) -> bool {
     let addresses: [SocketAddr; 2] =
         [(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()];

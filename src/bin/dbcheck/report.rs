@@ -1,6 +1,6 @@
 //! The report for people: a line for each check as it ends, then what failed, then the score.
 //!
-//! Colour and the counter are for terminals; NO_COLOR and `--no-color` turn colour off. What a
+//! Colour and the counter are for terminals; `NO_COLOR` and `--no-color` turn colour off. What a
 //! server sent is never printed as it is.
 
 use std::fmt::Write as _;
@@ -39,12 +39,15 @@ impl Report {
     }
 
     /// What was learned before the first check.
-    pub(crate) fn begin(&self, run: &Run) {
-        say(&format!("dbcheck: {}\n", run.client.address));
-        say(&format!("speaks   {}\n", run.client.dialect.describe()));
-        if let Some(missing) = &run.client.dialect.missing {
-            say(&format!("a missing key gets {}\n", missing.describe()));
+    pub(crate) fn begin(run: &Run) {
+        let dialect = &run.client.dialect;
+        let mut text = String::new();
+        let _ =
+            writeln!(text, "The server at {} speaks {}", run.client.address, dialect.describe());
+        if let Some(missing) = &dialect.missing {
+            let _ = writeln!(text, "and answers a missing key with {}", missing.describe());
         }
+        say(&text);
     }
 
     /// A counter, while a check runs.

@@ -8,7 +8,7 @@ use crate::brief::long;
 use crate::check::{Check, Tier};
 use crate::client::{Exchange, request};
 use crate::likeness::{Likeness, judge};
-use crate::run::{Run, answered, outcome, short};
+use crate::run::{Run, answered, outcome, short, status_at};
 use crate::verdict::{Outcome, Pass, Stop, fail};
 use crate::wire::Trouble;
 
@@ -179,9 +179,8 @@ fn refused(exchange: &Exchange, status: u16, what: &str) -> Outcome {
             Ok(Pass::Loosely(format!("{what} gets a close without an answer")))
         }
         _ => {
-            let at = exchange.received.iter().position(|&b| b == b' ').map_or(0, |at| at + 1);
             let expected = format!("expected {status} for {what}, got {}", outcome(exchange));
-            Err(fail(expected).with(exchange).at(at))
+            Err(fail(expected).with(exchange).at(status_at(exchange)))
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::check::{Check, Tier};
 use crate::client::{Exchange, request};
-use crate::load::{Order, lost, wait, write};
+use crate::load::{Kept, Order, lost, wait, write};
 use crate::run::{Run, answered, short};
 use crate::verdict::{Outcome, Pass, Stop, fail};
 use crate::wire::{Trouble, Wire};
@@ -160,7 +160,7 @@ fn survives_garbage(run: &mut Run) -> Outcome {
     };
     for number in 0..40 {
         let length = random() % 1_500;
-        let mut bytes: Vec<u8> = (0..length).map(|_| (random() >> 32) as u8).collect();
+        let mut bytes: Vec<u8> = (0..length).map(|_| random().to_le_bytes()[4]).collect();
         if number % 2 == 0 {
             let beginnings =
                 [&b"GET /get?key="[..], b"POST /set HTTP/1.1\r\n", b"\r\n\r\n", b"PRI * "];
@@ -177,40 +177,74 @@ fn survives_garbage(run: &mut Run) -> Outcome {
 
 fn idle_connection(run: &mut Run) -> Outcome {
     // One that is silent from the beginning, and one that is silent after a request.
+    let get = run.client.get_bytes("absent");
     let silent = run.connect()?;
-    serves_others(run, "while one is silent")?;
-    drop(silent);
+    let others = serves_others(run, "while one is silent");
+    finish(silent, &get);
+    others?;
     let mut between = run.connect()?;
-    between.send(&run.client.get_bytes("absent"));
+    between.send(&get);
     let answer = between.answer(false);
     answered(Exchange::of(&between, answer), "to the first request of a connection")?;
-    serves_others(run, "while one is between two requests")
+    let others = serves_others(run, "while one is between two requests");
+    finish(between, &get);
+    others
+}
+
+/// Sends the rest of a request and takes the answer: a server that ends when a client leaves fails
+/// in the checks that are about leaving, and not here.
+fn finish(mut wire: Wire, rest: &[u8]) {
+    wire.send(rest);
+    wire.until_answered(Duration::from_secs(1));
 }
 
 fn slow_connection(run: &mut Run) -> Outcome {
     let host = run.client.host();
     let body = request("POST", "/set", &format!("Host: {host}\r\nContent-Length: 100\r\n")) + "a=b";
     let whole = run.client.get_bytes("absent");
-    let mut head = run.connect()?;
-    head.send(&whole[..whole.len() / 2]);
-    serves_others(run, "while one is in the middle of its head")?;
+    let (half, rest) = whole.split_at(whole.len() / 2);
+    let mut wire = run.connect()?;
+    wire.send(half);
+    let others = serves_others(run, "while one is in the middle of its head");
+    finish(wire, rest);
+    others?;
     let mut wire = run.connect()?;
     wire.send(body.as_bytes());
-    serves_others(run, "while one is in the middle of its body")
+    let others = serves_others(run, "while one is in the middle of its body");
+    finish(wire, &[b'x'; 97]);
+    others
 }
 
 fn sixty_four_idle(run: &mut Run) -> Outcome {
     let whole = run.client.get_bytes("absent");
+    let (half, rest) = whole.split_at(whole.len() / 2);
+    let hasty = run.client.with_timeout(Duration::from_millis(200));
     let mut held: Vec<Wire> = Vec::new();
+    let mut refused = 0;
+    // Some of these may be refused; those that are not must not stop the others.
     for number in 0..64 {
-        // Some of these may be refused; those that are not must not stop the others.
-        let Ok(mut wire) = run.client.connect() else { continue };
-        if number % 2 == 1 {
-            wire.send(&whole[..whole.len() / 2]);
+        match hasty.connect() {
+            Ok(mut wire) => {
+                if number % 2 == 1 {
+                    wire.send(half);
+                }
+                held.push(wire);
+            }
+            Err(_) => refused += 1,
         }
-        held.push(wire);
+        if refused > 5 {
+            break;
+        }
     }
-    serves_others(run, &format!("while {} are silent or half-way", held.len()))
+    let others = serves_others(run, &format!("while {} are silent or half-way", held.len()));
+    for (number, wire) in held.iter_mut().enumerate() {
+        wire.send(if number % 2 == 1 { rest } else { &whole });
+    }
+    let enough = Instant::now() + Duration::from_secs(2);
+    for mut wire in held {
+        wire.until_answered(enough.saturating_duration_since(Instant::now()));
+    }
+    others
 }
 
 fn deaf_client(run: &mut Run) -> Outcome {
@@ -272,14 +306,14 @@ fn mixed_load(run: &mut Run) -> Outcome {
     }
     match lost(&run.client, &seen.kept) {
         (0, _) => Ok(Pass::Plainly),
-        (count, first) => Err(missing_of(count, seen.kept.len(), first)),
+        (count, first) => Err(missing_of(count, seen.kept.len(), first.as_ref())),
     }
 }
 
 /// A failure that shows the first of the pairs that are lost.
-fn missing_of(count: usize, of: usize, first: Option<(crate::load::Kept, Exchange)>) -> Stop {
+fn missing_of(count: usize, of: usize, first: Option<&(Kept, Exchange)>) -> Stop {
     let stop = fail(format!("expected all {of} acknowledged pairs, {count} are not there"));
-    first.iter().fold(stop, |stop, (_, get)| stop.with(get))
+    first.into_iter().fold(stop, |stop, (_, get)| stop.with(get))
 }
 
 fn same_process(run: &mut Run) -> Outcome {

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use crate::answer::Answer;
 use crate::client::{Client, Exchange, encode};
 use crate::crash::Storm;
-use crate::dialect::{self, Dialect};
+use crate::dialect::{self, Dialect, KEY, Shape};
 use crate::likeness::{Likeness, is_missing, judge};
 use crate::options::Options;
 use crate::target::{Greeting, NotUp, Target, greet};
@@ -36,8 +36,6 @@ pub(crate) struct Run {
     /// A pair that was set before all checks.
     pub(crate) first_pair: Option<(String, String)>,
     pub(crate) deaths: Vec<Death>,
-    /// How it answered a key that nobody has set, before all checks.
-    greeting: Greeting,
     /// What the kills showed: two checks judge it.
     pub(crate) storm: Option<Storm>,
     /// Whether a connection takes a second request, once that is known.
@@ -56,7 +54,6 @@ impl Run {
             output: String::new(),
         })?;
         let address = target.start()?;
-        let greeting = greet(address, options.timeout);
         let patience = Patience::new(options.timeout);
         let client = Client { address, patience, dialect: Dialect::default() };
         // Other in every run: a server that keeps its data has those of the last one.
@@ -75,7 +72,6 @@ impl Run {
             first_words,
             first_pair,
             deaths,
-            greeting,
             storm,
             keeps_alive,
             decodes,
@@ -138,9 +134,18 @@ impl Run {
                 let got = String::from_utf8_lossy(&answer.body).into_owned();
                 let got = if answer.is_success() { short(&got) } else { outcome(&get) };
                 let expected = format!("expected the value {}, got {got}", short(value));
-                Err(fail(expected).with(&get).at(first_wrong(&answer, value)))
+                Err(fail(expected).with(&get).at(self.first_wrong(&answer, plain, value)))
             }
         }
+    }
+
+    /// The first byte in which an answer differs from what was expected.
+    fn first_wrong(&self, answer: &Answer, key: &str, value: &str) -> usize {
+        let whole = match &self.client.dialect.shape {
+            Shape::Within(before, _) => before.replace(KEY, key) + value,
+            _ => value.to_string(),
+        };
+        answer.body_at + differ_at(&answer.body, whole.as_bytes())
     }
 
     /// Whether a get of `key` brings what this server says of a missing key.
@@ -232,16 +237,17 @@ impl Run {
 
     /// Whether the server is there for others, right now.
     pub(crate) fn is_up(&self, time: Duration) -> bool {
-        match greet(self.client.address, time) {
-            Greeting::Answered => true,
-            Greeting::Closed => {
-                // A process that is ending closes its connections before its listener.
-                thread::sleep(Duration::from_millis(100));
-                let again = greet(self.client.address, time);
-                again == Greeting::Answered || again == self.greeting
+        let patience = self.client.patience.with(time);
+        for _ in 0..3 {
+            match greet(self.client.address, &patience) {
+                Greeting::Answered => return true,
+                Greeting::Silent | Greeting::Nobody => return false,
+                // A server that is about to end takes connections a little longer.
+                Greeting::Closed => thread::sleep(Duration::from_millis(50)),
             }
-            Greeting::Silent | Greeting::Nobody => false,
         }
+        // Closing is all that some servers do.
+        !self.client.dialect.works
     }
 }
 
@@ -250,8 +256,8 @@ pub(crate) fn answered(exchange: Exchange, to: &str) -> Result<(Exchange, Answer
     match exchange.answer.clone() {
         Ok(answer) => Ok((exchange, answer)),
         Err(trouble) => {
-            let at = exchange.received.len();
-            Err(fail(format!("expected an answer {to}: {trouble}")).with(&exchange).at(at))
+            let to = if to.is_empty() { String::new() } else { format!(" {to}") };
+            Err(fail(format!("expected an answer{to}: {trouble}")).with(&exchange))
         }
     }
 }
@@ -280,8 +286,12 @@ pub(crate) fn looks_ours(text: &str) -> bool {
     })
 }
 
-/// The first byte in which a body differs from what was expected.
-fn first_wrong(answer: &Answer, value: &str) -> usize {
-    let same = answer.body.iter().zip(value.as_bytes()).take_while(|(a, b)| a == b).count();
-    answer.body_at + same
+/// Where two texts begin to differ.
+pub(crate) fn differ_at(one: &[u8], other: &[u8]) -> usize {
+    one.iter().zip(other).take_while(|(one, other)| one == other).count()
+}
+
+/// Where the status is in an answer.
+pub(crate) fn status_at(exchange: &Exchange) -> usize {
+    exchange.received.iter().position(|&byte| byte == b' ').map_or(0, |space| space + 1)
 }

@@ -75,7 +75,7 @@ fn keep_up(run: &mut Run, check: &'static Check, gone: &mut Option<String>) -> O
     if run.is_up(patience) {
         return None;
     }
-    let how = match run.target.ended() {
+    let how = match run.target.ended_within(Duration::from_millis(300)) {
         Some(status) => format!("it ended ({status})"),
         None => "it stopped answering".into(),
     };

@@ -26,7 +26,7 @@ const GRACE: Duration = Duration::from_secs(8);
 const SHORT_GRACE: Duration = Duration::from_secs(1);
 
 /// Where the server comes from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Origin {
     /// A command, with `{port}`, `{data}` and `{dir}` in it; the port where it has no `{port}`.
     Command { command: String, port: u16 },
@@ -158,10 +158,19 @@ impl Target {
         self.launched.is_some()
     }
 
-    /// How the command ended, if it did.
-    pub(crate) fn ended(&mut self) -> Option<String> {
-        let status = self.launched.as_mut()?.ended()?;
-        Some(status.to_string())
+    /// How the command ended, if it has, or does so soon.
+    pub(crate) fn ended_within(&mut self, time: Duration) -> Option<String> {
+        let begun = Instant::now();
+        let launched = self.launched.as_mut()?;
+        loop {
+            if let Some(status) = launched.ended() {
+                return Some(status.to_string());
+            }
+            if begun.elapsed() > time {
+                return None;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     pub(crate) fn last_lines(&self) -> String {
@@ -195,11 +204,12 @@ fn wait_until_up(launched: &mut Launched, port: u16, time: Duration) -> Result<S
     let begun = Instant::now();
     let mut pause = Duration::from_millis(4);
     let mut silent = false;
+    let patience = Patience::new(Duration::from_secs(5).min(time));
     while begun.elapsed() < time {
         // Asked before it is tried: a wrapper may end and leave a server that answers.
         let ended = launched.ended();
         for address in loopback(port) {
-            match greet(address, Duration::from_secs(5).min(time)) {
+            match greet(address, &patience) {
                 Greeting::Answered | Greeting::Closed => return Ok(address),
                 Greeting::Silent => silent = true,
                 Greeting::Nobody => {}
@@ -224,7 +234,7 @@ fn wait_until_up(launched: &mut Launched, port: u16, time: Duration) -> Result<S
 
 fn answers_at(addresses: &[SocketAddr]) -> Result<SocketAddr, NotUp> {
     for &address in addresses {
-        let greeting = greet(address, Duration::from_secs(5));
+        let greeting = greet(address, &Patience::new(Duration::from_secs(5)));
         if matches!(greeting, Greeting::Answered | Greeting::Closed) {
             return Ok(address);
         }
@@ -236,16 +246,17 @@ fn answers_at(addresses: &[SocketAddr]) -> Result<SocketAddr, NotUp> {
 /// What a whole request is met with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Greeting {
+    /// Bytes.
     Answered,
-    /// Somebody was there, and closed without a byte.
+    /// A close without a byte: somebody is there.
     Closed,
     Silent,
     Nobody,
 }
 
 /// Asks for a key that nobody has set, as any client would.
-pub(crate) fn greet(address: SocketAddr, time: Duration) -> Greeting {
-    let Ok(mut wire) = Wire::connect(address, &Patience::new(time)) else {
+pub(crate) fn greet(address: SocketAddr, patience: &Patience) -> Greeting {
+    let Ok(mut wire) = Wire::connect(address, patience) else {
         return Greeting::Nobody;
     };
     let fields = format!("Host: localhost:{}\r\nConnection: close\r\n", address.port());

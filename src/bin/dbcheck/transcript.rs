@@ -64,7 +64,9 @@ pub(crate) fn lines(bytes: &[u8], caret: Option<usize>) -> Vec<String> {
         line.push_str(&shown);
         let ends = bytes[at] == b'\n';
         at += length;
-        if ends || columns >= MOST_COLUMNS {
+        // The end of a line is not cut off from it.
+        let is_end_next = matches!(bytes.get(at), Some(b'\r' | b'\n'));
+        if ends || (columns >= MOST_COLUMNS && !is_end_next) {
             finish(&mut lines, &mut line, &mut columns, &mut mark);
         }
     }
@@ -81,7 +83,9 @@ fn finish(
     columns: &mut usize,
     mark: &mut Option<usize>,
 ) {
-    if !line.is_empty() || mark.is_some() {
+    if line.is_empty() && mark.is_some() {
+        lines.push("(here it ends)".into());
+    } else if !line.is_empty() {
         lines.push(std::mem::take(line));
     }
     if let Some(column) = mark.take() {
@@ -106,7 +110,7 @@ mod tests {
             (b"\xc3\xff", None, &["\\xc3\\xff"]),
             // The end is where something is missing.
             (b"ab", Some(2), &["ab", "  ^"]),
-            (b"ab\r\n", Some(9), &["ab\\r\\n", "", "^"]),
+            (b"ab\r\n", Some(9), &["ab\\r\\n", "(here it ends)", "^"]),
             (b"", Some(0), &["(nothing)"]),
             (b"it's \"a\\b\"", None, &["it's \"a\\b\""]),
         ] {
@@ -124,7 +128,7 @@ mod tests {
         assert_eq!(shown[marked - 1].chars().nth(column), Some('!'));
         assert_eq!(shown[0], "(5650 bytes before)");
         assert!(shown.last().unwrap().ends_with("bytes more)"));
-        assert!(shown.iter().all(|line| line.len() <= MOST_COLUMNS));
+        assert!(shown.iter().all(|line| line.len() <= MOST_COLUMNS + 4));
         assert!(lines(&bytes, None).len() < 12);
     }
 }

@@ -149,6 +149,16 @@ impl Wire {
         }
     }
 
+    /// Reads until something came, or the server has closed, or `time` is over.
+    pub(crate) fn until_answered(&mut self, time: Duration) {
+        let before = self.received.len();
+        let deadline = Instant::now() + time;
+        self.end = if self.end == End::Quiet { End::Open } else { self.end };
+        while self.end == End::Open && self.received.len() == before {
+            self.read_for(deadline.saturating_duration_since(Instant::now()));
+        }
+    }
+
     /// Reads until the server closes, `time` is over or enough came. What came is in `received`.
     pub(crate) fn until_closed(&mut self, time: Duration) -> End {
         let deadline = Instant::now() + time;
