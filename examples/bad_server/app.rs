@@ -90,7 +90,7 @@ fn set(query: &str, store: &Store) -> Result<Reply, Refused> {
         static CURRENT: Mutex<(String, String)> = Mutex::new((String::new(), String::new()));
         *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = (key, value);
         // Meanwhile, another request.
-        thread::sleep(Duration::from_millis(1));
+        thread::sleep(Duration::from_millis(5));
         (key, value) = CURRENT.lock().unwrap_or_else(PoisonError::into_inner).clone();
     }
     if has(Bug::DiesUnderLoad) {
@@ -98,7 +98,7 @@ fn set(query: &str, store: &Store) -> Result<Reply, Refused> {
         if INSIDE.fetch_add(1, SeqCst) >= 3 {
             dies_of(Bug::DiesUnderLoad);
         }
-        thread::sleep(Duration::from_millis(1));
+        thread::sleep(Duration::from_millis(5));
         INSIDE.fetch_sub(1, SeqCst);
     }
     store.set(&key, &value)?;
@@ -117,6 +117,12 @@ fn get(query: &str, store: &Store) -> Result<Reply, Refused> {
     let mut value = store.get(&key).filter(|value| !value.is_empty());
     if has(Bug::PrototypeKeys) && ["constructor", "__proto__", "toString"].contains(&&*key) {
         value = Some("function () { [native code] }".into());
+    }
+    if has(Bug::MissingIsLast) {
+        static LAST: Mutex<String> = Mutex::new(String::new());
+        let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = value.unwrap_or_else(|| std::mem::take(&mut *last));
+        value = Some(last.clone());
     }
     match value {
         None if has(Bug::MissingIs200) => Ok((200, String::new())),

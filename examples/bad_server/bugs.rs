@@ -78,6 +78,7 @@ bugs! {
     EmptyIsMissing "empty-is-missing" "Stores an empty value, and then asks `if (!value)`."
     PrototypeKeys "prototype-keys" "Keeps pairs in a JavaScript object, where `constructor` always is."
     MissingIs200 "missing-is-200" "map.get(key) || '' has no place for a 404."
+    MissingIsLast "missing-is-last" "Answers from a buffer that still holds the last value where there is none."
     MissingIs500 "missing-is-500" "Lets the map's KeyError become a 500."
     MissingHasBody "missing-has-body" "Answers 404 with a sentence, as frameworks do."
     SetHasBody "set-has-body" "Answers a set with OK."

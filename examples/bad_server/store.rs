@@ -48,7 +48,7 @@ impl Store {
         let copy = has(Bug::LostUpdates).then(|| {
             let copy = self.lock().map.clone();
             // Somebody else is in here meanwhile, and has the same copy.
-            thread::sleep(Duration::from_millis(1));
+            thread::sleep(Duration::from_millis(5));
             copy
         });
         let mut pairs = self.lock();
@@ -101,7 +101,7 @@ impl Store {
         let (first, rest) = lines.as_bytes().split_at(lines.len() / 2);
         let mut file = File::create(path)?;
         file.write_all(first)?;
-        thread::sleep(Duration::from_millis(1));
+        thread::sleep(Duration::from_millis(5));
         file.write_all(rest)
     }
 }
