@@ -123,7 +123,7 @@ fn make_storm(run: &mut Run) -> Storm {
     let mut all: Vec<Kept> = Vec::new();
     let rounds = run.options.rounds;
     for round in 1..=rounds {
-        let order = Order { tag: run.fresh("storm"), writers: 8, requests: 400, reads: false };
+        let order = Order { tag: run.fresh("storm"), writers: 8, requests: 200, reads: false };
         // Other moments in each round; the answers have fewer than the writers would send.
         let time = Duration::from_millis(20 + u64::from(round * 37 % 100));
         let target = &mut run.target;

@@ -60,7 +60,10 @@ impl Run {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let tag = format!("q{:010x}x", now.as_millis() & 0xff_ffff_ffff);
         let (dialect, first_words) = dialect::learn(&client, &tag);
-        let client = Client { dialect, ..client };
+        // Nothing that it says makes sense: that is not worth the full time for every check.
+        let time = if dialect.works { options.timeout } else { Duration::from_secs(1) };
+        let patience = client.patience.with(time.min(options.timeout));
+        let client = Client { address, patience, dialect };
         let (keeps_alive, decodes) = (None, None);
         let (deaths, storm, count) = (Vec::new(), None, 0);
         let pair = (format!("{tag}first"), format!("{tag}firstvalue"));

@@ -71,8 +71,7 @@ fn run_one(run: &mut Run, check: &'static Check, gone: &mut Option<String>) -> V
 
 /// Looks whether the server still answers, and starts it again where it does not.
 fn keep_up(run: &mut Run, check: &'static Check, gone: &mut Option<String>) -> Option<Death> {
-    let patience = run.client.patience.answer.max(Duration::from_secs(2));
-    if run.is_up(patience) {
+    if run.is_up(run.client.patience.answer) {
         return None;
     }
     let how = match run.target.ended_within(Duration::from_millis(300)) {
