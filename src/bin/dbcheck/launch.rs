@@ -22,18 +22,22 @@ use crate::port;
 /// So much of a server's output is kept.
 const MOST_OUTPUT: usize = 16 << 10;
 
-/// The group that runs, for whoever must end it when the checker itself is ended.
-static RUNNING: Mutex<Option<Pid>> = Mutex::new(None);
+/// The group that runs and its port, for whoever must end it when the checker itself is ended.
+static RUNNING: Mutex<Option<(Pid, u16)>> = Mutex::new(None);
 
 /// Ends what runs, at once.
 pub(crate) fn abandon() {
-    if let Some(group) = *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) {
+    if let Some((group, port)) = *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) {
+        let listeners = port::listeners(port);
         let _ = kill_process_group(group, Signal::KILL);
+        for listener in listeners {
+            let _ = kill_process(listener, Signal::KILL);
+        }
     }
 }
 
-fn now_runs(group: Option<Pid>) {
-    *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) = group;
+fn now_runs(launched: Option<(Pid, u16)>) {
+    *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) = launched;
 }
 
 /// A command that was started.
@@ -57,7 +61,7 @@ impl Launched {
             .process_group(0)
             .spawn()?;
         let group = Pid::from_child(&child);
-        now_runs(Some(group));
+        now_runs(Some((group, port)));
         let output = Arc::default();
         if let Some(pipe) = child.stdout.take() {
             keep_last(pipe, Arc::clone(&output))?;

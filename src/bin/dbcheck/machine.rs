@@ -74,6 +74,7 @@ fn check(finding: &Finding) -> Value {
             .collect();
         value["exchanges"] = json!(exchanges);
         value["first_wrong_byte"] = json!(failure.caret);
+        value["file"] = json!(failure.file.as_ref().map(|file| transcript::lines(file, None)));
         value["output"] = json!(failure.output);
     }
     value
@@ -121,13 +122,14 @@ fn test_case(finding: &Finding) -> String {
         Verdict::NotReached(why) => format!("<error message=\"not reached: {}\"/>", escape(why)),
         Verdict::Failed(failure) => {
             let mut lines = vec![finding.check.why.to_string(), read_on(finding.check)];
-            for exchange in &failure.exchanges {
+            for (exchange, caret) in failure.with_carets() {
                 lines.extend(exchange.curl.iter().map(|curl| format!("curl: {curl}")));
                 lines.push("sent:".into());
                 lines.extend(transcript::lines(&exchange.sent, None));
                 lines.push("received:".into());
-                lines.extend(transcript::lines(&exchange.received, None));
+                lines.extend(transcript::lines(&exchange.received, caret));
             }
+            lines.extend(failure.file.iter().flat_map(|file| transcript::lines(file, None)));
             lines.extend(failure.output.clone());
             let (message, text) = (escape(&failure.expected), escape(&lines.join("\n")));
             format!("<failure message=\"{message}\">{text}</failure>")

@@ -118,7 +118,7 @@ fn end_the_server_with_us() -> std::io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let watch = move || {
         if let Some(signal) = signals.forever().next() {
-            launch::abandon();
+            target::abandon();
             let _ = signal_hook::low_level::emulate_default_handler(signal);
         }
     };

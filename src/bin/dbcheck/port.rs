@@ -1,7 +1,7 @@
 //! Ports: which is free, which is taken, and by whom.
 //!
-//! A port is looked at by binding it, never by connecting: some servers end when a client connects
-//! and leaves.
+//! A port is looked at by binding it, or in the system's table, and never by connecting: some servers
+//! end when a client connects and leaves.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
@@ -20,23 +20,29 @@ pub(crate) fn free() -> std::io::Result<u16> {
     Ok(last)
 }
 
-/// Whether somebody listens on it. (The listeners that std makes are not kept out by connections
-/// that linger after their end.)
+/// Whether somebody listens on it.
 pub(crate) fn is_taken(port: u16) -> bool {
     let addresses: [SocketAddr; 2] =
         [(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()];
-    addresses.into_iter().any(|address| {
+    let is_refused = addresses.into_iter().any(|address| {
         TcpListener::bind(address).is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
-    })
+    });
+    // Connections that linger after the end of a server that did not set SO_REUSEADDR make it look
+    // taken for a minute more; the system's table knows better, and is long.
+    is_refused && listening(port).is_none_or(|sockets| !sockets.is_empty())
+}
+
+/// The sockets that listen on it, where the system tells (Linux).
+fn listening(port: u16) -> Option<Vec<String>> {
+    let table = std::fs::read_to_string("/proc/net/tcp").ok()?;
+    // Not there on a machine without IPv6.
+    let more = std::fs::read_to_string("/proc/net/tcp6").unwrap_or_default();
+    Some(table.lines().chain(more.lines()).filter_map(|line| socket(line, port)).collect())
 }
 
 /// The processes that listen on it, where the system tells (Linux, and ours alone).
 pub(crate) fn listeners(port: u16) -> Vec<Pid> {
-    let sockets: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .filter_map(|table| std::fs::read_to_string(table).ok())
-        .flat_map(|table| table.lines().filter_map(|line| socket(line, port)).collect::<Vec<_>>())
-        .collect();
+    let sockets = listening(port).unwrap_or_default();
     let mut pids = Vec::new();
     if sockets.is_empty() {
         return pids;
@@ -57,6 +63,9 @@ pub(crate) fn listeners(port: u16) -> Vec<Pid> {
 
 /// The name of the socket in a line of /proc/net/tcp that listens on `port`, as /proc/PID/fd has it.
 fn socket(line: &str, port: u16) -> Option<String> {
+    if !line.contains(" 0A ") {
+        return None;
+    }
     let mut words = line.split_whitespace();
     let local = words.nth(1)?;
     let state = words.nth(1)?;

@@ -120,9 +120,8 @@ impl Report {
         let _ = writeln!(text, "{} {}", self.paint("31", "✗"), self.paint("1", check.name));
         row(&mut text, "", &failure.expected);
         row(&mut text, "why", check.why);
-        for exchange in &failure.exchanges {
-            let is_last = std::ptr::eq(exchange, failure.exchanges.last().unwrap_or(exchange));
-            exchange_rows(&mut text, exchange, if is_last { failure.caret } else { None });
+        for (exchange, caret) in failure.with_carets() {
+            exchange_rows(&mut text, exchange, caret);
         }
         if let Some(file) = &failure.file {
             rows(&mut text, "file", &transcript::lines(file, None));

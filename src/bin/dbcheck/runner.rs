@@ -55,12 +55,22 @@ pub(crate) fn run_all(
 }
 
 fn run_one(run: &mut Run, check: &'static Check, gone: &mut Option<String>) -> Verdict {
+    let begun = Instant::now();
     let outcome = (check.run)(run);
+    let asked_nothing = matches!(outcome, Err(Stop::Skipped(_) | Stop::NotReached(_)))
+        && begun.elapsed() < Duration::from_millis(1);
+    if asked_nothing {
+        return judged(outcome);
+    }
     let verdict = match keep_up(run, check, gone) {
         None => outcome,
         Some(death) => blame(outcome, &death),
     };
-    match verdict {
+    judged(verdict)
+}
+
+fn judged(outcome: Outcome) -> Verdict {
+    match outcome {
         Ok(Pass::Plainly) => Verdict::Passed,
         Ok(Pass::Loosely(note)) => Verdict::Loosely(note),
         Err(Stop::Failed(failure)) => Verdict::Failed(failure),

@@ -8,13 +8,14 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use crate::client::request;
-use crate::launch::Launched;
+use crate::launch::{self, Launched};
 use crate::port;
 use crate::wire::{Patience, Trouble, Wire};
 
@@ -45,8 +46,9 @@ pub(crate) struct NotUp {
 /// The server under test.
 pub(crate) struct Target {
     origin: Origin,
-    folder: Folder,
+    /// Before the folder, so that it is ended before its files go.
     launched: Option<Launched>,
+    folder: Folder,
     /// How long it may take to end.
     grace: Duration,
     /// How long its first start took.
@@ -56,7 +58,7 @@ pub(crate) struct Target {
 impl Target {
     pub(crate) fn new(origin: Origin) -> std::io::Result<Self> {
         let folder = Folder::new()?;
-        Ok(Target { origin, folder, launched: None, grace: GRACE, start_time: Duration::ZERO })
+        Ok(Target { origin, launched: None, folder, grace: GRACE, start_time: Duration::ZERO })
     }
 
     /// Whether it can be ended and started again.
@@ -270,6 +272,17 @@ pub(crate) fn greet(address: SocketAddr, patience: &Patience) -> Greeting {
     }
 }
 
+/// The folder, for whoever must remove it when the checker itself is ended.
+static OURS: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+/// Ends the server and removes its files, at once.
+pub(crate) fn abandon() {
+    launch::abandon();
+    if let Some(folder) = OURS.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        let _ = std::fs::remove_dir_all(folder);
+    }
+}
+
 /// A folder for the server's files, removed afterwards.
 struct Folder(PathBuf);
 
@@ -280,7 +293,11 @@ impl Folder {
             let folder = base.join(format!("dbcheck-{}-{number}", std::process::id()));
             match std::fs::create_dir(&folder) {
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                made => return made.map(|()| Folder(folder)),
+                made => {
+                    made?;
+                    *OURS.lock().unwrap_or_else(PoisonError::into_inner) = Some(folder.clone());
+                    return Ok(Folder(folder));
+                }
             }
         }
         Err(std::io::Error::other("no name for a temporary folder is free"))

@@ -47,6 +47,15 @@ pub(crate) struct Failure {
     pub(crate) file: Option<Vec<u8>>,
 }
 
+impl Failure {
+    /// The exchanges, each with its caret: the last one has it.
+    pub(crate) fn with_carets(&self) -> impl Iterator<Item = (&Exchange, Option<usize>)> {
+        let last = self.exchanges.len();
+        let caret = move |number| if number + 1 == last { self.caret } else { None };
+        self.exchanges.iter().enumerate().map(move |(number, exchange)| (exchange, caret(number)))
+    }
+}
+
 /// A failure without bytes to show.
 pub(crate) fn fail(expected: impl Into<String>) -> Stop {
     Stop::Failed(Box::new(Failure { expected: expected.into(), ..Failure::default() }))
