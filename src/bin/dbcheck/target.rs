@@ -23,6 +23,9 @@ use crate::wire::{Patience, Trouble, Wire};
 const START: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(8);
 
+/// The same, for one that has let that time pass once: there are some dozens of restarts.
+const SHORT_GRACE: Duration = Duration::from_secs(1);
+
 /// Where the server comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Origin {
@@ -46,6 +49,8 @@ pub(crate) struct Target {
     /// Before the folder, so that it is ended before its files go.
     launched: Option<Launched>,
     folder: Folder,
+    /// How long it may take to end.
+    grace: Duration,
     /// How long its first start took.
     pub(crate) start_time: Duration,
 }
@@ -53,7 +58,7 @@ pub(crate) struct Target {
 impl Target {
     pub(crate) fn new(origin: Origin) -> std::io::Result<Self> {
         let folder = Folder::new()?;
-        Ok(Target { origin, launched: None, folder, start_time: Duration::ZERO })
+        Ok(Target { origin, launched: None, folder, grace: GRACE, start_time: Duration::ZERO })
     }
 
     /// Whether it can be ended and started again.
@@ -143,7 +148,11 @@ impl Target {
 
     /// Ends it. Says whether the signal was enough.
     pub(crate) fn stop(&mut self, signal: Signal) -> bool {
-        self.launched.take().is_none_or(|mut launched| launched.stop(signal, GRACE))
+        let in_time = self.launched.take().is_none_or(|mut l| l.stop(signal, self.grace));
+        if !in_time {
+            self.grace = SHORT_GRACE;
+        }
+        in_time
     }
 
     /// Whether it was started, and not ended by us since.

@@ -1,0 +1,244 @@
+//! Who checks the checker: servers whose faults are known, and what dbcheck says of them.
+//!
+//! `examples/bad_server` makes one mistake at a time. `tests/bugs.txt` lists which checks each of
+//! them fails; here dbcheck is held to that list. A check that finds nothing wrong anywhere would
+//! pass every server, so each must be in the list.
+
+#![allow(clippy::disallowed_methods, reason = "a test that can't have a thread has failed")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Condvar, Mutex, OnceLock};
+use std::thread;
+
+use serde_json::Value;
+
+/// Names of checks.
+type Names = BTreeSet<String>;
+
+/// A line of `tests/bugs.txt`.
+struct Bug {
+    name: String,
+    options: Vec<String>,
+    fails: Names,
+    /// May fail or not.
+    chance: Names,
+    /// Passed, but told.
+    loosely: Names,
+}
+
+fn table() -> Vec<Bug> {
+    let mut options = Vec::new();
+    let mut bugs = Vec::new();
+    for line in include_str!("bugs.txt").lines() {
+        if line.starts_with("--") {
+            options = line.split_whitespace().map(str::to_string).collect();
+        } else if !line.is_empty() && !line.starts_with('#') {
+            let columns: Vec<&str> = line.split('|').map(str::trim).collect();
+            let [name, checks, why] = columns[..] else { panic!("three columns: {line}") };
+            assert!(!checks.is_empty() && !why.is_empty(), "{line}");
+            let marked = |mark: &str| {
+                let names = checks.split_whitespace().filter_map(|word| word.strip_prefix(mark));
+                names.filter(|name| !name.starts_with(['~', '?'])).map(str::to_string).collect()
+            };
+            bugs.push(Bug {
+                name: name.into(),
+                options: options.clone(),
+                fails: marked(""),
+                chance: marked("?"),
+                loosely: marked("~"),
+            });
+        }
+    }
+    bugs
+}
+
+/// Where cargo puts examples. It builds them here: asked for this test alone, it would not.
+fn example(name: &str) -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let test = std::env::current_exe().unwrap();
+        let profile = test.ancestors().nth(2).unwrap();
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--example", "bad_server", "--example", "starter"]);
+        cargo.arg("--target-dir").arg(profile.parent().unwrap());
+        let is_debug = profile.ends_with("debug");
+        cargo.arg("--profile").arg(if is_debug {
+            "dev".as_ref()
+        } else {
+            profile.file_name().unwrap()
+        });
+        assert!(cargo.status().unwrap().success());
+        profile.join("examples")
+    });
+    folder.join(name)
+}
+
+/// What dbcheck says of each check, and its note.
+type Verdicts = BTreeMap<String, (String, String)>;
+
+/// Scores the server that this command starts. No more than two are scored at a time: the machine
+/// may have no more cores than that.
+fn verdicts(command: &str, options: &[String]) -> Verdicts {
+    static FREE: (Mutex<usize>, Condvar) = (Mutex::new(2), Condvar::new());
+    let mut free = FREE.1.wait_while(FREE.0.lock().unwrap(), |free| *free == 0).unwrap();
+    *free -= 1;
+    drop(free);
+    let mut dbcheck = Command::new(assert_cmd::cargo::cargo_bin!("dbcheck"));
+    let output = dbcheck.args(["--format", "json", "--cmd", command]).args(options).output();
+    *FREE.0.lock().unwrap() += 1;
+    FREE.1.notify_one();
+
+    let output = output.unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{command}: {}", String::from_utf8_lossy(&output.stderr)));
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+    let checks = report["checks"].as_array().unwrap().iter();
+    checks.map(|c| (text(&c["name"]), (text(&c["verdict"]), text(&c["note"])))).collect()
+}
+
+fn bad_server(bug: Option<&str>, options: &[String]) -> Verdicts {
+    let program = example("bad_server");
+    let bug = bug.map_or(String::new(), |bug| format!("--bug {bug}"));
+    let command = format!("'{}' --port {{port}} --data '{{data}}' {bug}", program.display());
+    verdicts(&command, options)
+}
+
+fn having(verdicts: &Verdicts, wanted: &str) -> Names {
+    verdicts.iter().filter(|(_, (v, _))| v == wanted).map(|(name, _)| name.clone()).collect()
+}
+
+/// How this differs from what was expected, a line for each difference.
+fn differences(verdicts: &Verdicts, bug: &Bug) -> String {
+    let mut lines = String::new();
+    let failed = having(verdicts, "failed");
+    for check in failed.difference(&bug.fails).filter(|check| !bug.chance.contains(*check)) {
+        let _ = writeln!(lines, "{}: fails {check}: {}", bug.name, verdicts[check].1);
+    }
+    let passed = |wanted: &Names, is: Names, what| -> Vec<String> {
+        let others = wanted.difference(&is);
+        others
+            .map(|check| format!("{} {what} {check}: {:?}\n", bug.name, verdicts.get(check)))
+            .collect()
+    };
+    lines += &passed(&bug.fails, failed, "does not fail").concat();
+    lines += &passed(&bug.loosely, having(verdicts, "passed loosely"), "is not loose in").concat();
+    lines
+}
+
+fn names(list: &[&str]) -> Names {
+    list.iter().map(ToString::to_string).collect()
+}
+
+fn options(line: &str) -> Vec<String> {
+    line.split_whitespace().map(str::to_string).collect()
+}
+
+#[test]
+fn each_bug_fails_the_checks_that_are_about_it_and_no_others() {
+    let bugs = table();
+    let queue = Mutex::new(bugs.iter());
+    let wrong = Mutex::new(String::new());
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let Some(bug) = queue.lock().unwrap().next() else { break };
+                    let verdicts = bad_server(Some(&bug.name), &bug.options);
+                    wrong.lock().unwrap().push_str(&differences(&verdicts, bug));
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn every_bug_is_in_the_table_and_every_check_is_failed_by_one() {
+    let list = Command::new(example("bad_server")).arg("--list").output().unwrap();
+    let list = String::from_utf8(list.stdout).unwrap();
+    let first_word = |line: &str| line.split_whitespace().next().map(str::to_string);
+    let listed: Vec<String> = list.lines().filter_map(first_word).collect();
+    let in_table: Vec<String> = table().into_iter().map(|bug| bug.name).collect();
+    let sorted = |names: &[String]| {
+        let mut names = names.to_vec();
+        names.sort_unstable();
+        names
+    };
+    assert_eq!(sorted(&listed), sorted(&in_table));
+
+    let mut dbcheck = Command::new(assert_cmd::cargo::cargo_bin!("dbcheck"));
+    let list = String::from_utf8(dbcheck.arg("--list").output().unwrap().stdout).unwrap();
+    // Names of checks are indented below their tier's.
+    let checks = list.lines().filter(|line| line.starts_with("  ")).filter_map(first_word);
+    let failed: Names = table().into_iter().flat_map(|bug| bug.fails).collect();
+    assert_eq!(failed, checks.collect());
+}
+
+#[test]
+fn without_a_bug_it_gets_full_marks() {
+    let verdicts = bad_server(None, &options("--rounds 4"));
+    let others: Vec<_> = verdicts.iter().filter(|(_, (v, _))| v != "passed").collect();
+    assert!(others.is_empty() && verdicts.len() > 60, "{others:?}");
+}
+
+/// The server that the task comes from keeps nothing, and serves one connection at a time in
+/// HTTP/1.0. All else is right, or at least right enough.
+#[test]
+fn the_tasks_own_server_fails_what_it_is_known_to_lack() {
+    if Command::new("python3").arg("--version").output().is_err() {
+        eprintln!("skipped: there is no python3 here");
+        return;
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/simple_db_server.py");
+    let command = format!("exec python3 '{}' --port {{port}}", script.display());
+    let verdicts = verdicts(&command, &options("--rounds 1"));
+    let expected = Bug {
+        name: "simple_db_server.py".into(),
+        options: Vec::new(),
+        fails: names(&[
+            "keep-alive",
+            "host-field",
+            "differing-lengths",
+            "idle-connection",
+            "slow-connection",
+            "sixty-four-idle",
+            "restart-sigterm",
+            "restart-sigint",
+            "restarts-add-up",
+            "reload-special",
+            "reload-text",
+            "kill-keeps-answered",
+            "kill-storm",
+        ]),
+        chance: Names::new(),
+        loosely: names(&["other-method-is-500", "head-no-body"]),
+    };
+    let wrong = differences(&verdicts, &expected);
+    assert!(wrong.is_empty(), "{wrong}");
+    assert_eq!(having(&verdicts, "not reached"), names(&["pipelining"]));
+    assert_eq!(having(&verdicts, "skipped"), names(&["empty-file", "torn-line", "damaged-middle"]));
+}
+
+/// Where the interview starts: all is there but the file.
+#[test]
+fn the_starter_fails_the_durable_tier_alone() {
+    let command = format!("'{}' {{port}}", example("starter").display());
+    let verdicts = verdicts(&command, &options("--rounds 1 --skip mixed-load,deaf-client"));
+    let kept = names(&["storm-starts"]);
+    let skipped = names(&["empty-file", "torn-line", "damaged-middle"]);
+    assert_eq!(having(&verdicts, "skipped"), skipped);
+    let durable = Command::new(assert_cmd::cargo::cargo_bin!("dbcheck")).arg("--list").output();
+    let list = String::from_utf8(durable.unwrap().stdout).unwrap();
+    let durable = list.lines().skip_while(|line| !line.starts_with("durable")).skip(1);
+    let durable: Names = durable
+        .take_while(|line| line.starts_with("  "))
+        .filter_map(|line| line.split_whitespace().next().map(str::to_string))
+        .collect();
+    let lost = &(&durable - &kept) - &skipped;
+    assert!(lost.len() > 5, "{list}");
+    assert_eq!(having(&verdicts, "failed"), lost);
+}
