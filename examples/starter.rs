@@ -4,6 +4,8 @@
 //! The candidate sees that a restart loses the pairs, has `handlers::set` append each pair to a
 //! file, reads the file below, before `serve`, and climbs from there: killed in mid-line, two
 //! clients at once, a file that grows. The library's own answer, `Store::open`, is for afterwards.
+//! TUTORIAL.md, "In an interview", has the questions, and what each answer does to the score.
+//!
 //! Of the checker's tiers this passes all but one:
 //!
 //! ```console
