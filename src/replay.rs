@@ -4,8 +4,8 @@
 //!    what a crash leaves, so the start stops there, with its number, and the file stays as it is.
 //! 2. Bytes behind the last `\n` are what a crash leaves (see [`record::tail`]): completed or cut
 //!    off, with a warning.
-//! 3. The memory that it takes is one buffer of a mebibyte (or one line, if that is longer), not
-//!    the file.
+//! 3. The memory that it takes is one buffer of 256 KiB (or one line, if that is longer), not the
+//!    file.
 //!
 //! The naive version reads the file into a string, and refuses everything after a torn line.
 //!
@@ -35,7 +35,7 @@ pub struct Replayed {
 /// Where the file can't be read, or a line is damaged: file and line are named.
 pub fn replay(data: &DataFile, mut each: impl FnMut(&Record<'_>)) -> anyhow::Result<Replayed> {
     let name = data.path().display();
-    let mut buffer = vec![0; 1 << 20];
+    let mut buffer = vec![0; 256 << 10];
     let mut end = 0; // how much of the buffer is filled
     let mut at = 0; // where in the file it begins
     let mut lines = 0;
