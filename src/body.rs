@@ -18,7 +18,7 @@
 //! 3. Everything in a chunked body is checked, though nobody reads it: what we would skip as
 //!    harmless, another program would take for the body's end.
 //!
-//! Next: [`crate::access`].
+//! Next: [`crate::answers`].
 
 use crate::refusal::Refusal;
 use crate::request::{Framing, are_field_lines};

@@ -26,11 +26,9 @@
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use crate::access;
-use crate::access_log;
+use crate::answers::{Answers, OUTPUT_FULL};
 use crate::body::Drain;
 use crate::config::{Config, Limits};
 use crate::head::{Found, HeadSearch};
@@ -44,9 +42,6 @@ use crate::socket::{Socket, Wait};
 use crate::stage::{Stage, reached};
 use crate::store::Store;
 
-/// Output is written when it has grown to this many bytes, even if more could be answered.
-const OUTPUT_FULL: usize = 64 << 10;
-
 struct Connection<'s> {
     seat: &'s mut Seat,
     stream: &'s TcpStream,
@@ -55,16 +50,6 @@ struct Connection<'s> {
     placement: Placement,
     input: Input,
     answers: Answers<'s>,
-}
-
-/// The way from a request to its answer, which no longer concerns the socket.
-struct Answers<'s> {
-    store: &'s Store,
-    config: &'s Config,
-    /// Answers that are not written yet.
-    output: Vec<u8>,
-    clock: Clock,
-    log: Option<access_log::Lines>,
 }
 
 /// Why a connection ends.
@@ -100,13 +85,7 @@ pub(crate) fn serve(
         limits: &config.limits,
         placement: Placement::default(),
         input: Input::new(),
-        answers: Answers {
-            store,
-            config,
-            output: Vec::new(),
-            clock: Clock::new(),
-            log: config.log.then(|| access_log::Lines::new(peer.ip())),
-        },
+        answers: Answers::new(store, config, peer.ip()),
     };
     loop {
         let exchanged = connection.next_head().and_then(|head| connection.exchange(head));
@@ -193,7 +172,7 @@ impl Connection<'_> {
             let rest = unread_body || !self.input.unread().is_empty();
             return Err(if rest { End::Linger } else { End::Close });
         }
-        if self.answers.output.len() >= OUTPUT_FULL {
+        if self.answers.ready().len() >= OUTPUT_FULL {
             self.flush()?;
         }
         Ok(())
@@ -244,7 +223,7 @@ impl Connection<'_> {
             Ok(count) => {
                 reached(Stage::BytesRead(&space[..count]));
                 self.placement.has_read(self.stream);
-                self.answers.clock.tick();
+                self.answers.tick();
                 self.input.filled(count);
                 Ok(true)
             }
@@ -255,22 +234,16 @@ impl Connection<'_> {
 
     /// Writes the answers that are ready.
     fn flush(&mut self) -> Result<(), End> {
-        let Answers { output, log, .. } = &mut self.answers;
-        if output.is_empty() {
+        let bytes = self.answers.ready();
+        if bytes.is_empty() {
             return Ok(());
         }
         self.seat.answered();
-        let written = self.socket.write(output, self.limits.write_time);
+        let written = self.socket.write(bytes, self.limits.write_time);
         if written.is_ok() {
-            reached(Stage::Written(output));
+            reached(Stage::Written(bytes));
         }
-        output.clear();
-        if output.capacity() > OUTPUT_FULL {
-            *output = Vec::new();
-        }
-        if let Some(log) = log {
-            log.print();
-        }
+        self.answers.clear();
         written.map_err(|_| End::Gone)
     }
 
@@ -280,7 +253,7 @@ impl Connection<'_> {
             End::Close => false,
             End::Linger => true,
             End::Refuse(refusal) => {
-                self.answers.clock.tick();
+                self.answers.tick();
                 self.answers.refuse(&refusal, self.input.unread());
                 true
             }
@@ -288,45 +261,6 @@ impl Connection<'_> {
         // Who is no longer answered makes room like others.
         if self.flush().is_ok() && linger && self.seat.begin() {
             self.socket.linger(self.input.space());
-        }
-    }
-}
-
-impl Answers<'_> {
-    /// Appends the answer to the output, and returns whether the connection stays open.
-    fn answer(&mut self, request: &Request<'_>, last: bool) -> bool {
-        let Request { method, path, query, .. } = *request;
-        reached(Stage::Parsed { method, path, query });
-        let persistence = if last { Persistence::Close } else { request.persistence };
-        let with_body = method != "HEAD";
-        let date = self.clock.date();
-        let output = &mut self.output;
-        let before = output.len();
-        // A panic in a handler is that request's problem alone.
-        let served = catch_unwind(AssertUnwindSafe(|| {
-            access::check(request, &self.config.allow_hosts)?;
-            let handler = self.config.routes.find(method, path)?;
-            handler(self.store, query, Reply { output, date, persistence, with_body })
-        }));
-        let sent = served.unwrap_or(Err(Refusal::Panic)).unwrap_or_else(|refusal| {
-            let output = &mut self.output;
-            output.truncate(before);
-            refusal.send(Reply { output, date, persistence, with_body })
-        });
-        if let Some(log) = &mut self.log {
-            log.add(request.line, sent, date);
-        }
-        persistence != Persistence::Close
-    }
-
-    /// Appends the last answer: what was wrong with `input`.
-    fn refuse(&mut self, refusal: &Refusal, input: &[u8]) {
-        // What was asked for is known even where the rest is not: HEAD gets no body (RFC 9110 §9.3.2).
-        let with_body = !input.trim_ascii_start().starts_with(b"HEAD ");
-        let (output, date) = (&mut self.output, self.clock.date());
-        let sent = refusal.send(Reply { output, date, persistence: Persistence::Close, with_body });
-        if let Some(log) = &mut self.log {
-            log.add(input, sent, date);
         }
     }
 }

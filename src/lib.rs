@@ -21,6 +21,7 @@
 //!  head         where the request's head ends                              │
 //!  request      what it says                                               │
 //!  body         read and thrown away                                       │
+//!  answers      one for each, whatever happens                             │
 //!  access       who may ask                                                │
 //!  router       which handler                                              │
 //!     ▼                                                                    │
@@ -65,6 +66,7 @@ pub mod input;
 pub mod head;
 pub mod request;
 pub mod body;
+pub mod answers;
 pub mod access;
 pub mod router;
 pub mod handlers;
