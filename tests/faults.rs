@@ -35,10 +35,15 @@ fn with_pairs(server: Server) -> Server {
     server
 }
 
-/// Checks that new clients are served, and that the server has printed nothing else.
+/// Checks that new clients are served.
 fn is_well(server: &mut Server) {
     let answer = server.get("/get?key=a");
     assert_eq!((answer.status, answer.text()), (200, "b"));
+    is_quiet(server);
+}
+
+/// Checks that the server runs and has printed nothing else.
+fn is_quiet(server: &mut Server) {
     assert_eq!(server.child.try_wait().unwrap(), None);
     let stderr = server.stderr.lock().unwrap();
     assert!(stderr.lines().all(|line| line.contains("limit on open files")), "{stderr}");
@@ -56,7 +61,8 @@ fn becomes_well(server: &mut Server) {
         let _ = asked.and_then(|()| stream.shutdown(Shutdown::Write));
         let _ = stream.read_to_end(&mut answer);
         if answer.starts_with(b"HTTP/1.1 200 ") {
-            return is_well(server);
+            assert!(answer.ends_with(b"\r\n\r\nb"), "{}", answer.escape_ascii());
+            return is_quiet(server);
         }
         assert!(Instant::now() < deadline, "{}", answer.escape_ascii());
         thread::sleep(Duration::from_millis(10));
@@ -197,22 +203,31 @@ fn the_connection_longest_without_a_whole_request_makes_room() {
     }
 }
 
+/// A client that has its last answer and is waited for, a second at most; none if it was turned away.
+fn refused(address: SocketAddr) -> Option<TcpStream> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    stream.write_all([GET, "NONSENSE\r\n\r\n"].concat().as_bytes()).ok()?;
+    let (mut answers, mut buffer) = (Vec::new(), [0; 1024]);
+    while !String::from_utf8_lossy(&answers).contains(" 400 Bad Request") {
+        let read = stream.read(&mut buffer).ok().filter(|&read| read > 0)?;
+        answers.extend_from_slice(&buffer[..read]);
+    }
+    Some(stream)
+}
+
 #[test]
 fn who_is_no_longer_answered_makes_room() {
     let mut server = server(&["--max-connections", "2"]);
-    // Each gets its last answer, and is waited for until it has read that.
-    let mut ending = [server.connect(), server.connect()];
-    for wire in &mut ending {
-        wire.send([GET, "NONSENSE\r\n\r\n"].concat());
-        assert_eq!((wire.answer().status, wire.answer().status), (200, 400));
-    }
-    // Nothing tells when a server has begun to wait for that: it may need another moment.
-    let deadline = Instant::now() + Duration::from_millis(900);
-    while server.get("/get?key=a").status != 200 {
-        assert!(Instant::now() < deadline, "the slots were free only when the waiting was over");
-    }
-    drop(ending);
-    is_well(&mut server);
+    // On a busy machine somebody may still be on the way out, or the waiting may be over before we
+    // have looked: then again.
+    let made_room = (0..10).any(|_| {
+        let waited_for = (refused(server.address()), refused(server.address()));
+        let since = Instant::now();
+        becomes_well(&mut server);
+        matches!(waited_for, (Some(_), Some(_))) && since.elapsed() < Duration::from_millis(900)
+    });
+    assert!(made_room, "the slots were free only when the waiting was over");
     server.stop();
 }
 
