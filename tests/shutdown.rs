@@ -4,6 +4,7 @@ mod common;
 #[path = "common/load.rs"]
 mod load;
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
@@ -131,6 +132,23 @@ fn a_request_that_was_begun_may_be_finished() {
         assert_eq!(kept.status, if status == 200 { 200 } else { 404 }, "{half:?}");
         server.stop();
     }
+}
+
+#[test]
+fn a_request_that_was_begun_may_be_finished_where_no_slot_is_free() {
+    // What wakes the listener's threads at the stop must not take the slot of who is there.
+    let server = Server::start(&["--max-connections", "1"]);
+    let mut wire = begin(&server, "GET /get?key=half HTTP/1.1\r\n");
+    server.signal("TERM");
+    // Nothing tells when a server without a free slot has begun to stop. If it needs longer than
+    // this, there is less to see; that the connection goes on is to be seen in any case.
+    wire.stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    assert_eq!(wire.stream.peek(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    wire.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    wire.send("Host: localhost\r\n\r\n");
+    assert_eq!(wire.answer().status, 404);
+    wire.expect_end();
+    ends_in_order(server);
 }
 
 #[test]
