@@ -7,8 +7,8 @@ use std::{env, io};
 
 use percent_encoding::percent_decode;
 
-/// What is kept.
-type Pairs = HashMap<String, String>;
+/// What is kept, as long as the program runs.
+type Store = HashMap<String, String>;
 
 /// More than any browser or client sends.
 const MAX_HEAD_BYTES: usize = 64 << 10;
@@ -18,9 +18,9 @@ fn main() -> anyhow::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", port))?;
     println!("Listening on http://localhost:{}/", listener.local_addr()?.port());
 
-    let mut pairs = Pairs::new();
+    let mut store = Store::new();
     for stream in listener.incoming() {
-        if let Err(error) = stream.and_then(|stream| serve(stream, &mut pairs)) {
+        if let Err(error) = stream.and_then(|stream| serve(stream, &mut store)) {
             println!("a client is lost: {error}");
         }
     }
@@ -28,9 +28,9 @@ fn main() -> anyhow::Result<()> {
 }
 
 /// Serves one client: one request, one answer.
-fn serve(mut stream: TcpStream, pairs: &mut Pairs) -> io::Result<()> {
+fn serve(mut stream: TcpStream, store: &mut Store) -> io::Result<()> {
     let (answer, with_body) = match read_request(&mut stream)? {
-        Ok(request) => (route(&request, pairs), request.method != "HEAD"),
+        Ok(request) => (route(&request, store), request.method != "HEAD"),
         Err(refusal) => (refusal, true),
     };
     stream.write_all(&answer.to_bytes(with_body))
@@ -126,19 +126,19 @@ fn parse(input: &[u8]) -> Result<Option<Request>, Answer> {
     Ok(Some(request))
 }
 
-/// Takes the query of a request and the pairs, and answers it. What is wrong with the query is an
+/// Takes the query of a request and the store, and answers it. What is wrong with the query is an
 /// answer too.
-type Handler = fn(&str, &mut Pairs) -> Result<Answer, Answer>;
+type Handler = fn(&str, &mut Store) -> Result<Answer, Answer>;
 
 /// The dispatch table: all that this server does.
 const ROUTES: [(&str, &str, Handler); 3] =
     [("GET", "/set", set), ("GET", "/get", get), ("HEAD", "/get", get)];
 
 /// Finds the handler, and lets it answer.
-fn route(request: &Request, pairs: &mut Pairs) -> Answer {
+fn route(request: &Request, store: &mut Store) -> Answer {
     let (path, query) = split(&request.target);
     match ROUTES.iter().find(|route| (route.0, route.1) == (&request.method, path)) {
-        Some((_, _, handler)) => handler(query, pairs).unwrap_or_else(|refusal| refusal),
+        Some((_, _, handler)) => handler(query, store).unwrap_or_else(|refusal| refusal),
         None => failure("This server knows GET /set?somekey=somevalue and GET /get?key=somekey."),
     }
 }
@@ -159,20 +159,20 @@ fn failure(sentence: &str) -> Answer {
 }
 
 /// `GET /set?<key>=<value>`
-fn set(query: &str, pairs: &mut Pairs) -> Result<Answer, Answer> {
+fn set(query: &str, store: &mut Store) -> Result<Answer, Answer> {
     let (key, value) = only_pair(query)?;
-    pairs.insert(key, value);
-    println!("{} pairs", pairs.len());
+    store.insert(key, value);
+    println!("{} pairs", store.len());
     Ok(Answer::new("200 OK", ""))
 }
 
 /// `GET /get?key=<key>`
-fn get(query: &str, pairs: &mut Pairs) -> Result<Answer, Answer> {
+fn get(query: &str, store: &mut Store) -> Result<Answer, Answer> {
     let (name, key) = only_pair(query)?;
     if name != "key" {
         return Err(failure("/get takes one field, named key."));
     }
-    Ok(match pairs.get(&key) {
+    Ok(match store.get(&key) {
         Some(value) => Answer::new("200 OK", value.clone()),
         None => Answer::new("404 Not Found", ""),
     })

@@ -10,7 +10,7 @@ use std::{env, io, thread};
 use percent_encoding::percent_decode;
 
 /// What is kept. Whoever wants to look at it waits until nobody else does.
-type Pairs = Mutex<HashMap<String, String>>;
+type Store = Mutex<HashMap<String, String>>;
 
 /// So long a client may be silent.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -23,11 +23,11 @@ fn main() -> anyhow::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", port))?;
     println!("Listening on http://localhost:{}/", listener.local_addr()?.port());
 
-    let pairs = Arc::new(Pairs::default());
+    let store = Arc::new(Store::default());
     for stream in listener.incoming() {
-        let pairs = Arc::clone(&pairs);
+        let store = Arc::clone(&store);
         let served = thread::Builder::new().spawn(move || {
-            if let Err(error) = stream.and_then(|stream| serve(stream, &pairs)) {
+            if let Err(error) = stream.and_then(|stream| serve(stream, &store)) {
                 println!("a client is lost: {error}");
             }
         });
@@ -39,10 +39,10 @@ fn main() -> anyhow::Result<()> {
 }
 
 /// Serves one client: one request, one answer.
-fn serve(mut stream: TcpStream, pairs: &Pairs) -> io::Result<()> {
+fn serve(mut stream: TcpStream, store: &Store) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     let (answer, with_body) = match read_request(&mut stream)? {
-        Ok(request) => (route(&request, pairs), request.method != "HEAD"),
+        Ok(request) => (route(&request, store), request.method != "HEAD"),
         Err(refusal) => (refusal, true),
     };
     stream.write_all(&answer.to_bytes(with_body))
@@ -138,19 +138,19 @@ fn parse(input: &[u8]) -> Result<Option<Request>, Answer> {
     Ok(Some(request))
 }
 
-/// Takes the query of a request and the pairs, and answers it. What is wrong with the query is an
+/// Takes the query of a request and the store, and answers it. What is wrong with the query is an
 /// answer too.
-type Handler = fn(&str, &Pairs) -> Result<Answer, Answer>;
+type Handler = fn(&str, &Store) -> Result<Answer, Answer>;
 
 /// The dispatch table: all that this server does.
 const ROUTES: [(&str, &str, Handler); 3] =
     [("GET", "/set", set), ("GET", "/get", get), ("HEAD", "/get", get)];
 
 /// Finds the handler, and lets it answer.
-fn route(request: &Request, pairs: &Pairs) -> Answer {
+fn route(request: &Request, store: &Store) -> Answer {
     let (path, query) = split(&request.target);
     match ROUTES.iter().find(|route| (route.0, route.1) == (&request.method, path)) {
-        Some((_, _, handler)) => handler(query, pairs).unwrap_or_else(|refusal| refusal),
+        Some((_, _, handler)) => handler(query, store).unwrap_or_else(|refusal| refusal),
         None => failure("This server knows GET /set?somekey=somevalue and GET /get?key=somekey."),
     }
 }
@@ -171,21 +171,21 @@ fn failure(sentence: &str) -> Answer {
 }
 
 /// `GET /set?<key>=<value>`
-fn set(query: &str, pairs: &Pairs) -> Result<Answer, Answer> {
+fn set(query: &str, store: &Store) -> Result<Answer, Answer> {
     let (key, value) = only_pair(query)?;
-    let mut pairs = pairs.lock().unwrap();
+    let mut pairs = store.lock().unwrap();
     pairs.insert(key, value);
     println!("{} pairs", pairs.len());
     Ok(Answer::new("200 OK", ""))
 }
 
 /// `GET /get?key=<key>`
-fn get(query: &str, pairs: &Pairs) -> Result<Answer, Answer> {
+fn get(query: &str, store: &Store) -> Result<Answer, Answer> {
     let (name, key) = only_pair(query)?;
     if name != "key" {
         return Err(failure("/get takes one field, named key."));
     }
-    Ok(match pairs.lock().unwrap().get(&key) {
+    Ok(match store.lock().unwrap().get(&key) {
         Some(value) => Answer::new("200 OK", value.clone()),
         None => Answer::new("404 Not Found", ""),
     })
