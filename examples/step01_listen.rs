@@ -1,4 +1,6 @@
 //! Step 1, listen: prints what a client sends, and says nothing back.
+//!
+//! TUTORIAL.md, chapter 1. Run it with `cargo run --example step01_listen`.
 
 use std::env;
 use std::io::Read as _;

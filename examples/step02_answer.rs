@@ -1,4 +1,6 @@
 //! Step 2, answer: a status line, two fields, an empty line, and a body.
+//!
+//! TUTORIAL.md, chapter 2. Run it with `cargo run --example step02_answer`.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

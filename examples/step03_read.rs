@@ -1,4 +1,6 @@
 //! Step 3, read: until the head of the request is whole, and no further than 64 KiB.
+//!
+//! TUTORIAL.md, chapter 3. Run it with `cargo run --example step03_read`.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

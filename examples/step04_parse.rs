@@ -1,4 +1,6 @@
 //! Step 4, parse: httparse finds method, target and fields in the bytes, or says what is wrong.
+//!
+//! TUTORIAL.md, chapter 4. Run it with `cargo run --example step04_parse`.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

@@ -1,4 +1,6 @@
 //! Step 6, query: split at `&` and at the first `=`, and only then decoded.
+//!
+//! TUTORIAL.md, chapter 6. Run it with `cargo run --example step06_query`.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

@@ -1,4 +1,6 @@
 //! Step 7, pairs: a map keeps them as long as the program runs. One client at a time.
+//!
+//! TUTORIAL.md, chapter 7. Run it with `cargo run --example step07_pairs`.
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};

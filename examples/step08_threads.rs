@@ -1,4 +1,6 @@
 //! Step 8, threads: one for each connection. They share the map, and a lock lets in one at a time.
+//!
+//! TUTORIAL.md, chapter 8. Run it with `cargo run --example step08_threads`.
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};

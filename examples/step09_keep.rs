@@ -1,4 +1,6 @@
 //! Step 9, keep: the connection stays open, so each request must end somewhere, and each wait too.
+//!
+//! TUTORIAL.md, chapter 9. Run it with `cargo run --example step09_keep`.
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};

@@ -1,4 +1,6 @@
 //! Step 10, file: each set is a line at the end of a file, and the start reads them all again.
+//!
+//! TUTORIAL.md, chapter 10. Run it with `cargo run --example step10_file`.
 
 use std::collections::HashMap;
 use std::fs::File;

@@ -1,5 +1,7 @@
 //! Step 11, safe: 200 means on the disk, sets that wait share a sync, and a snapshot makes the file
 //! small again.
+//!
+//! TUTORIAL.md, chapter 11. Run it with `cargo run --example step11_safe`.
 
 use std::collections::HashMap;
 use std::fs::{self, File};

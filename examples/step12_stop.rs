@@ -1,4 +1,6 @@
 //! Step 12, stop and hold: it ends when it is told to and not otherwise, whoever the clients are.
+//!
+//! TUTORIAL.md, chapter 12. Run it with `cargo run --example step12_stop`.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
