@@ -27,7 +27,7 @@ pub(crate) const CHECKS: &[Check] = &[
         what: "Kills under concurrent writers never lose an acknowledged pair.",
         why: "A file that is rewritten for each set is empty for a moment; only a kill in that moment shows it.",
         rfc: None,
-        chapter: 11,
+        chapter: 10,
         run: kill_storm,
     },
     Check {
@@ -36,7 +36,7 @@ pub(crate) const CHECKS: &[Check] = &[
         what: "After each of these kills the server starts from what is there.",
         why: "A crash that needs a person to repair the file is an outage.",
         rfc: None,
-        chapter: 11,
+        chapter: 10,
         run: storm_starts,
     },
     Check {
@@ -45,7 +45,7 @@ pub(crate) const CHECKS: &[Check] = &[
         what: "The server starts from a file of zero bytes.",
         why: "This is what a crash right after making the file leaves.",
         rfc: None,
-        chapter: 11,
+        chapter: 10,
         run: empty_file,
     },
     Check {
@@ -54,7 +54,7 @@ pub(crate) const CHECKS: &[Check] = &[
         what: "The server starts from a file that ends anywhere in its last line.",
         why: "This is what a crash in the middle of a write leaves: all but the last pair must be there.",
         rfc: None,
-        chapter: 11,
+        chapter: 10,
         run: torn_line,
     },
     Check {
@@ -63,7 +63,7 @@ pub(crate) const CHECKS: &[Check] = &[
         what: "A file damaged in the middle is never thrown away.",
         why: "Refuse to start or serve the rest; who overwrites it destroys what could have been repaired.",
         rfc: None,
-        chapter: 11,
+        chapter: 10,
         run: damaged_middle,
     },
 ];

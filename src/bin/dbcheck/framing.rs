@@ -80,7 +80,7 @@ pub(crate) const CHECKS: &[Check] = &[
         what: "The answer to HEAD has no body.",
         why: "A client does not read one: it becomes the beginning of the next answer.",
         rfc: Some("RFC 9110 §9.3.2"),
-        chapter: 4,
+        chapter: 5,
         run: head_no_body,
     },
     Check {

@@ -46,7 +46,7 @@ pub(crate) const CHECKS: &[Check] = &[
         what: "GET http://localhost/get?key=… is served like GET /get?key=….",
         why: "Servers must accept the form that clients send to proxies.",
         rfc: Some("RFC 9112 §3.2.2"),
-        chapter: 4,
+        chapter: 5,
         run: absolute_form,
     },
     Check {
@@ -55,7 +55,7 @@ pub(crate) const CHECKS: &[Check] = &[
         what: "A body with Content-Length is never taken for the next request.",
         why: "Otherwise a form on any page can post a body that stores what it likes.",
         rfc: Some("RFC 9112 §6.2"),
-        chapter: 4,
+        chapter: 9,
         run: body_not_a_request,
     },
     Check {
@@ -64,7 +64,7 @@ pub(crate) const CHECKS: &[Check] = &[
         what: "A chunked body is never taken for the next request.",
         why: "Otherwise a body smuggles requests past whoever checks them.",
         rfc: Some("RFC 9112 §7.1"),
-        chapter: 4,
+        chapter: 9,
         run: chunked_not_a_request,
     },
     Check {
@@ -73,7 +73,7 @@ pub(crate) const CHECKS: &[Check] = &[
         what: "Two Content-Length fields that differ are refused.",
         why: "Two parties that choose different ones see different requests.",
         rfc: Some("RFC 9112 §6.3"),
-        chapter: 4,
+        chapter: 9,
         run: differing_lengths,
     },
     Check {

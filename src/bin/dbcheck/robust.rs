@@ -16,7 +16,7 @@ pub(crate) const CHECKS: &[Check] = &[
         what: "The server goes on when clients connect and leave without a word.",
         why: "Port checks, load balancers and browsers that open spare connections do that all day.",
         rfc: None,
-        chapter: 8,
+        chapter: 2,
         run: bare_connect,
     },
     Check {
@@ -25,7 +25,7 @@ pub(crate) const CHECKS: &[Check] = &[
         what: "The server goes on when clients leave in the middle of a request or before the answer.",
         why: "Networks fail in the middle: a write to a closed connection is an error to handle, not the end.",
         rfc: None,
-        chapter: 8,
+        chapter: 2,
         run: client_leaves,
     },
     Check {
@@ -61,7 +61,7 @@ pub(crate) const CHECKS: &[Check] = &[
         what: "Sixty-four silent or half-finished connections do not keep others waiting.",
         why: "A small pool of threads is full before a page with a few tabs is.",
         rfc: None,
-        chapter: 12,
+        chapter: 8,
         run: sixty_four_idle,
     },
     Check {
@@ -79,7 +79,7 @@ pub(crate) const CHECKS: &[Check] = &[
         what: "A head of four megabytes is refused.",
         why: "Without a limit each connection may take all memory.",
         rfc: Some("RFC 6585 §5"),
-        chapter: 4,
+        chapter: 3,
         run: huge_head,
     },
     Check {
@@ -97,7 +97,7 @@ pub(crate) const CHECKS: &[Check] = &[
         what: "The server that was started is the one that still serves.",
         why: "A server that ends, or stops answering, takes what it had in memory with it.",
         rfc: None,
-        chapter: 8,
+        chapter: 2,
         run: same_process,
     },
 ];
