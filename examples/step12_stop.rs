@@ -47,7 +47,7 @@ const IDLE_TIME: Duration = Duration::from_mins(1);
 /// From the first byte of a head to its last, and from there to the end of the body.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 const BODY_TIME: Duration = Duration::from_secs(30);
-/// For a client to take what we write.
+/// For a client to take the answers that are ready, some 64 KiB.
 const WRITE_TIME: Duration = Duration::from_secs(30);
 /// After our last word, for the client to read it.
 const LINGER_TIME: Duration = Duration::from_secs(1);
@@ -177,7 +177,6 @@ impl Connection {
 
     /// Answers request after request, until one of the two sides has had enough.
     fn serve(&mut self, store: &Store) -> io::Result<()> {
-        self.stream.set_write_timeout(Some(WRITE_TIME))?;
         loop {
             let (answer, with_body, keep) = match self.next_request() {
                 Ok(Ok(request)) => (route(&request, store), request.method != "HEAD", request.keep),
@@ -251,15 +250,25 @@ impl Connection {
         Ok(())
     }
 
-    /// All answers that are ready, in one write.
+    /// All answers that are ready, in one write, or in several if the client is slow to take them.
     fn flush(&mut self) -> io::Result<()> {
-        self.stream.write_all(&self.output)?;
-        self.output.clear();
+        let deadline = Instant::now() + WRITE_TIME;
+        while !self.output.is_empty() {
+            let time = deadline.saturating_duration_since(Instant::now());
+            if time.is_zero() {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            self.stream.set_write_timeout(Some(time))?;
+            match self.stream.write(&self.output) {
+                Err(error) if is_timeout(&error) => {}
+                written => drop(self.output.drain(..written?)),
+            }
+        }
         Ok(())
     }
 }
 
-/// A read that ran into its timeout says `WouldBlock` on Unix.
+/// A read or write that ran into its timeout says `WouldBlock` on Unix.
 fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }

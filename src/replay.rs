@@ -53,10 +53,14 @@ pub fn replay(data: &DataFile, mut each: impl FnMut(&Record<'_>)) -> anyhow::Res
                     records += 1;
                     each(&record);
                 }
-                Err(error) => bail!(
-                    "{name}, line {lines}, is not a record: {error}; \
-                     mend or remove that line, then start again (nothing was changed)"
-                ),
+                Err(error) => {
+                    // It counts lines too, and for it this is line 1.
+                    let why = error.to_string().replace(" at line 1 column ", " at column ");
+                    bail!(
+                        "{name}, line {lines}, is not a record: {why}; \
+                         mend or remove that line, then start again (nothing was changed)"
+                    )
+                }
             }
             used = newline + 1;
         }

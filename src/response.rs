@@ -3,7 +3,7 @@
 //! ```text
 //! HTTP/1.1 200 OK                              status line      RFC 9112 §4
 //! Content-Type: text/plain; charset=utf-8      what it is       RFC 9110 §8.3
-//! X-Content-Type-Options: nosniff              and nothing else Fetch Standard  
+//! X-Content-Type-Options: nosniff              and nothing else Fetch Standard
 //! Cache-Control: no-store                      ask us each time RFC 9111 §5.2.2.5
 //! Date: Mon, 23 Nov 2026 07:15:00 GMT          when             RFC 9110 §6.6.1
 //! Content-Length: 9                            where it ends    RFC 9110 §8.6
