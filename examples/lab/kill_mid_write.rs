@@ -1,0 +1,132 @@
+//! kill-mid-write: SIGKILL while clients set pairs. The naive server writes all pairs anew with each
+//! set, and for a moment the file is empty.
+
+use std::fs;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Instant;
+
+use crate::client::PATIENCE;
+use crate::subject::{NotStarted, Server, Subject};
+use crate::tell::{self, Verdict};
+
+const ROUNDS: u32 = 10;
+const CLIENTS: usize = 4;
+
+/// A client that nobody stops ends after so many sets.
+const MOST_SETS: usize = 400;
+
+/// Long values: a file that is rewritten should take its time.
+const VALUE_BYTES: usize = 4_000;
+
+pub(crate) fn run(subject: &Subject) -> anyhow::Result<Verdict> {
+    tell::before(
+        "Four clients set pairs as quickly as they can, and in the middle of that the server gets \
+         SIGKILL, which no program can catch. It is started again from the same file: every pair \
+         that was answered with 200 must be there. We do this ten times. A server that writes all \
+         pairs anew with each set first makes the file empty: killed in that moment, it has lost \
+         what it had promised to keep.",
+    );
+    let mut kept: Vec<String> = Vec::new();
+    let mut server = subject.start()?;
+    for round in 1..=ROUNDS {
+        // Other numbers in each round.
+        let kill_after = 5 + round * 7 % 40;
+        let before = kept.len();
+        set_until_killed(&server, round, kill_after, &mut kept)?;
+        drop(server);
+        tell::note(&format!(
+            "round {round}: SIGKILL after {kill_after} answers; {}",
+            file(subject)
+        ));
+        if kept.len() < before + kill_after as usize {
+            return Ok(tell::broke("The server stopped answering before it was killed."));
+        }
+        server = match subject.start() {
+            Ok(server) => server,
+            Err(NotStarted::Other(error)) => return Err(error),
+            Err(ended) => {
+                tell::note(&ended.to_string());
+                return Ok(tell::broke(
+                    "It does not start again from the file that its own end has left.",
+                ));
+            }
+        };
+        let is_missing = |key: &&String| server.get(key) != Some(value(key));
+        let missing: Vec<&String> = kept.iter().filter(is_missing).collect();
+        if let Some(key) = missing.first() {
+            tell::note(&format!(
+                "started again: {} of {} pairs are not there, such as this one:",
+                missing.len(),
+                kept.len()
+            ));
+            let get = format!("/get?key={key}");
+            tell::sent(server.request(&get));
+            tell::came(&server.ask(&get));
+            return Ok(tell::broke(
+                "Pairs that were answered with 200 are gone, those of earlier rounds too. \
+                 File::create empties the file, and until the last pair is written again, a part of \
+                 them is on the disk. Append instead: what is there is never touched.",
+            ));
+        }
+        tell::note("         started again: every pair is there that was answered with 200");
+    }
+    Ok(tell::stands(
+        "Ten kills lost nothing that was answered. A set only adds to the end of the file, so a kill \
+         can cost no more than the line that was being written, and nobody was promised that one.",
+    ))
+}
+
+/// Has clients set pairs, kills the server after so many answers, and adds the keys that were
+/// answered for.
+fn set_until_killed(
+    server: &Server,
+    round: u32,
+    kill_after: u32,
+    kept: &mut Vec<String>,
+) -> anyhow::Result<()> {
+    let (answered, answers): (Sender<String>, Receiver<String>) = channel();
+    thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let answered = answered.clone();
+            let set = move || {
+                for number in 0..MOST_SETS {
+                    let key = format!("lab-{round}-{client}-{number}");
+                    // The first one without an answer is the end of the server.
+                    if !server.set(&key, &value(&key)) || answered.send(key).is_err() {
+                        break;
+                    }
+                }
+            };
+            thread::Builder::new().spawn_scoped(scope, set)?;
+        }
+        // Ours alone is left when the clients have ended.
+        drop(answered);
+        let begun = Instant::now();
+        let in_time = |_| answers.recv_timeout(PATIENCE).ok();
+        kept.extend((0..kill_after).map_while(in_time));
+        // What happens between two answers goes on all the time: each round looks at another part.
+        let from_one_to_the_next = begun.elapsed() / kill_after;
+        thread::sleep(from_one_to_the_next * round / ROUNDS);
+        server.kill();
+        // Answers that were on their way count too.
+        kept.extend(answers);
+        Ok(())
+    })
+}
+
+/// The value of a key. The key is at its end, where it is seen in the last bytes of the file.
+fn value(key: &str) -> String {
+    format!("{}-{key}", "x".repeat(VALUE_BYTES))
+}
+
+/// What the file looks like.
+fn file(subject: &Subject) -> String {
+    let Ok(bytes) = fs::read(subject.data()) else { return "there is no file".into() };
+    let lines = bytes.iter().filter(|&&byte| byte == b'\n').count();
+    let end = tell::readable(&bytes[bytes.len().saturating_sub(24)..]);
+    format!(
+        "the file has {lines} lines, {} bytes, and ends in ...{end}",
+        tell::grouped(bytes.len())
+    )
+}
