@@ -27,6 +27,9 @@ pub(crate) fn run(subject: &Subject) -> anyhow::Result<Verdict> {
          pairs anew with each set first makes the file empty: killed in that moment, it has lost \
          what it had promised to keep.",
     );
+    tell::note(
+        "round  answers  the file after the kill                              started again",
+    );
     let mut kept: Vec<String> = Vec::new();
     let mut server = subject.start()?;
     for round in 1..=ROUNDS {
@@ -35,18 +38,16 @@ pub(crate) fn run(subject: &Subject) -> anyhow::Result<Verdict> {
         let before = kept.len();
         set_until_killed(&server, round, kill_after, &mut kept)?;
         drop(server);
-        tell::note(&format!(
-            "round {round}: SIGKILL after {kill_after} answers; {}",
-            file(subject)
-        ));
+        tell::raw(&format!("    {round:5}  {kill_after:7}  {:50}   ", file(subject)));
         if kept.len() < before + kill_after as usize {
+            tell::raw("\n");
             return Ok(tell::broke("The server stopped answering before it was killed."));
         }
         server = match subject.start() {
             Ok(server) => server,
             Err(NotStarted::Other(error)) => return Err(error),
             Err(ended) => {
-                tell::note(&ended.to_string());
+                tell::raw(&format!("not at all\n    {ended}\n"));
                 return Ok(tell::broke(
                     "It does not start again from the file that its own end has left.",
                 ));
@@ -54,22 +55,20 @@ pub(crate) fn run(subject: &Subject) -> anyhow::Result<Verdict> {
         };
         let is_missing = |key: &&String| server.get(key) != Some(value(key));
         let missing: Vec<&String> = kept.iter().filter(is_missing).collect();
-        if let Some(key) = missing.first() {
-            tell::note(&format!(
-                "started again: {} of {} pairs are not there, such as this one:",
-                missing.len(),
-                kept.len()
-            ));
-            let get = format!("/get?key={key}");
-            tell::sent(server.request(&get));
-            tell::came(&server.ask(&get));
-            return Ok(tell::broke(
-                "Pairs that were answered with 200 are gone, those of earlier rounds too. \
-                 File::create empties the file, and until the last pair is written again, a part of \
-                 them is on the disk. Append instead: what is there is never touched.",
-            ));
-        }
-        tell::note("         started again: every pair is there that was answered with 200");
+        let Some(key) = missing.first() else {
+            tell::raw("all pairs are there\n");
+            continue;
+        };
+        tell::raw(&format!("{} of {} pairs are lost\n", missing.len(), kept.len()));
+        let get = format!("/get?key={key}");
+        tell::sent(server.request(&get));
+        tell::came(&server.ask(&get));
+        return Ok(tell::broke(
+            "Pairs that were answered with 200 are gone. Either the file is written anew with each \
+             set: File::create empties it, and until the last pair is back, only a part of them is on \
+             the disk. Or the answer goes out before the line does. Append, and answer then: what is \
+             there is never touched.",
+        ));
     }
     Ok(tell::stands(
         "Ten kills lost nothing that was answered. A set only adds to the end of the file, so a kill \
@@ -122,11 +121,8 @@ fn value(key: &str) -> String {
 
 /// What the file looks like.
 fn file(subject: &Subject) -> String {
-    let Ok(bytes) = fs::read(subject.data()) else { return "there is no file".into() };
+    let Ok(bytes) = fs::read(subject.data()) else { return "there is none".into() };
     let lines = bytes.iter().filter(|&&byte| byte == b'\n').count();
-    let end = tell::readable(&bytes[bytes.len().saturating_sub(24)..]);
-    format!(
-        "the file has {lines} lines, {} bytes, and ends in ...{end}",
-        tell::grouped(bytes.len())
-    )
+    let end = tell::readable(&bytes[bytes.len().saturating_sub(16)..]);
+    format!("{lines:3} lines, {:>9} bytes, the last are {end}", tell::grouped(bytes.len()))
 }

@@ -77,7 +77,11 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command
     }
     let Some(lab) = lab else {
         let is_alone = origin.is_none() && !page;
-        return if is_alone { Ok(Command::Help) } else { Err("which lab?".into()) };
+        return if is_alone {
+            Ok(Command::Help)
+        } else {
+            Err("which lab? Its name is missing".into())
+        };
     };
     let origin = origin.unwrap_or_else(|| Origin::Address("localhost:4000".into()));
     check(lab, &origin, page)?;
@@ -92,6 +96,9 @@ fn check(lab: &Lab, origin: &Origin, page: bool) -> Result<(), String> {
             return Err(format!(
                 "{name} starts and ends the server itself: say which with --step or --cmd"
             ));
+        }
+        Origin::Address(text) if !text.contains(':') => {
+            return Err(format!("--addr {text} is not HOST:PORT, such as localhost:4000"));
         }
         Origin::Command(command) if !command.contains("{port}") => {
             return Err("the command must have {port} in it, where its port goes".into());

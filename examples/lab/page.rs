@@ -46,7 +46,7 @@ pub(crate) fn serve(server: &Server) -> anyhow::Result<Vec<&'static str>> {
     };
     // It ends with this program.
     thread::Builder::new().name("pages".into()).spawn(accept)?;
-    tell::note(&format!("open http://{address}/ in a browser: you have two minutes"));
+    tell::raw(&format!("\n    open http://{address}/ in a browser: you have two minutes\n"));
 
     let mut stored = Vec::new();
     let deadline = Instant::now() + PATIENCE;
@@ -63,7 +63,7 @@ pub(crate) fn serve(server: &Server) -> anyhow::Result<Vec<&'static str>> {
             break;
         }
         if Instant::now() > deadline {
-            tell::note("the page has not reported back");
+            tell::note("the page has not reported back, so there is only what stands above");
             break;
         }
     }

@@ -23,9 +23,10 @@ pub(crate) fn run(subject: &Subject) -> anyhow::Result<Verdict> {
     let request = server.request("/get?key=lab");
     let mut slow = server.connect()?;
     let mut end = Err(NoAnswer::Silent(PAUSE));
-    let mut other = Ok(());
+    let mut other = None;
+    let mut sent = 0;
     tell::raw("  >");
-    for (second, byte) in request.bytes().take(SECONDS).enumerate() {
+    for byte in request.bytes().take(SECONDS) {
         tell::raw(&format!(" {}", tell::readable(&[byte])));
         slow.send([byte]);
         // This is the pause: an answer or the end may come in it.
@@ -33,8 +34,9 @@ pub(crate) fn run(subject: &Subject) -> anyhow::Result<Verdict> {
         if end != Err(NoAnswer::Silent(PAUSE)) {
             break;
         }
-        if second == 2 {
-            other = server.ask("/get?key=lab").map(drop);
+        sent += 1;
+        if sent == 1 {
+            other = Some(server.ask("/get?key=lab"));
         }
     }
     tell::raw("\n");
@@ -43,12 +45,18 @@ pub(crate) fn run(subject: &Subject) -> anyhow::Result<Verdict> {
     } else {
         tell::came(&end);
     }
-    if let Err(no_answer) = other {
-        tell::note(&format!("another client, meanwhile: {no_answer}"));
-        return Ok(tell::broke("One client that is slow keeps all others from being served."));
+    match other {
+        None => {}
+        Some(Ok(_)) => tell::note("another client was served meanwhile"),
+        Some(Err(no_answer)) => {
+            tell::note(&format!("another client, meanwhile: {no_answer}"));
+            return Ok(tell::broke("One client that is slow keeps all others from being served."));
+        }
     }
-    tell::note("another client was served meanwhile");
     Ok(match end {
+        Ok(_) | Err(NoAnswer::Closed) if sent == 0 => {
+            tell::broke("The server did not wait for the second byte: see the lab split-packet.")
+        }
         Ok(Answer { status: 408, .. }) | Err(NoAnswer::Closed) => tell::stands(
             "The server gave the client a time for the whole head, and ended the connection when it \
              was over. A slow client can hold it for ten seconds or so, and not for ever.",

@@ -79,11 +79,16 @@ impl Subject {
         self.folder.path().join("data.jsonl")
     }
 
-    /// The server, running: this one is found where it is, or started.
+    /// The server, running: found where it is, or started. It answers a plain request; otherwise
+    /// there would be nothing to break.
     pub(crate) fn server(&self) -> anyhow::Result<Server> {
-        match &self.origin {
-            Origin::Address(text) => find(text),
-            Origin::Step(_) | Origin::Command(_) => Ok(self.start()?),
+        let server = match &self.origin {
+            Origin::Address(text) => find(text)?,
+            Origin::Step(_) | Origin::Command(_) => self.start()?,
+        };
+        match server.ask("/get?key=lab") {
+            Ok(_) => Ok(server),
+            Err(why) => bail!("the server does not answer a plain request: {why}"),
         }
     }
 
@@ -106,8 +111,9 @@ impl Subject {
         let deadline = Instant::now() + START;
         loop {
             match process.line_within(Duration::from_secs(1)) {
-                // The line with its address comes when it listens.
-                Some(line) if line.contains("http://") => break,
+                // A step says its address when it listens. What another server prints means
+                // nothing to us: it is asked below.
+                Some(line) if is_command || line.contains("http://") => break,
                 Some(_) => continue,
                 None => {}
             }
@@ -116,7 +122,7 @@ impl Subject {
                 return Err(NotStarted::Ended { status, said });
             }
             if is_command {
-                // It prints something else, or nothing. It is asked below.
+                // It may print nothing at all.
                 break;
             }
             if Instant::now() > deadline {
@@ -175,22 +181,14 @@ fn program_of_step(number: u32) -> anyhow::Result<PathBuf> {
     bail!("step {number} is not built: `cargo build --examples` builds all steps")
 }
 
-/// A server that runs already. It is asked something, so that it is known to answer.
+/// A server that runs already, at the first of the addresses that a name stands for.
 fn find(text: &str) -> anyhow::Result<Server> {
-    let addresses = text.to_socket_addrs();
-    let addresses = addresses.with_context(|| format!("--addr {text} is not HOST:PORT"))?;
+    let addresses = text.to_socket_addrs().with_context(|| format!("--addr {text}"))?;
     let name = text.rsplit_once(':').map_or(text, |(name, _)| name);
-    for address in addresses {
-        let server = Server::at(address, name);
-        match server.ask("/get?key=lab") {
-            Ok(_) | Err(NoAnswer::Closed) => return Ok(server),
-            Err(NoAnswer::Silent(_)) => {
-                bail!("the server at {text} takes connections, and answers nothing")
-            }
-            Err(NoAnswer::NoConnection) => {}
-        }
-    }
-    bail!("nothing listens at {text}: start a server, or let the lab start one with --step N")
+    let mut servers = addresses.map(|address| Server::at(address, name));
+    servers.find(|server| server.connect().is_ok()).with_context(|| {
+        format!("nothing listens at {text}: start a server, or let the lab start one with --step N")
+    })
 }
 
 /// A server that runs. If the lab started it, dropping this ends it with SIGKILL.

@@ -75,11 +75,18 @@ pub(crate) fn complain(text: &str) {
 
 /// Bytes as text on one line.
 pub(crate) fn readable(bytes: &[u8]) -> String {
-    let show = |byte: &u8| match byte {
-        b' '..=b'~' => char::from(*byte).to_string(),
-        byte => byte.escape_ascii().to_string(),
-    };
-    bytes.iter().map(show).collect()
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            match character {
+                '\r' | '\n' | '\t' => text.extend(character.escape_default()),
+                character if character.is_control() => text.extend(character.escape_unicode()),
+                character => text.push(character),
+            }
+        }
+        text.push_str(&chunk.invalid().escape_ascii().to_string());
+    }
+    text
 }
 
 /// A number with its thousands apart.

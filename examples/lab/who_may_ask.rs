@@ -77,7 +77,7 @@ pub(crate) fn run(subject: &Subject) -> anyhow::Result<Verdict> {
         let value = fresh(&server, key);
         let fields = fields.join("\r\n");
         let request = format!("GET /set?{key}={value} HTTP/1.1\r\n{fields}\r\n\r\n");
-        tell::note(how);
+        tell::raw(&format!("\n    {how}\n"));
         for line in request.trim_end().lines() {
             tell::sent(line);
         }
