@@ -2,9 +2,10 @@
 //! set, and for a moment the file is empty.
 
 use std::fs;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::client::PATIENCE;
 use crate::subject::{NotStarted, Server, Subject};
@@ -20,23 +21,22 @@ const MOST_SETS: usize = 400;
 const VALUE_BYTES: usize = 4_000;
 
 pub(crate) fn run(subject: &Subject) -> anyhow::Result<Verdict> {
+    let mut server = subject.start()?;
     tell::before(
-        "Four clients set pairs as quickly as they can, and in the middle of that the server gets \
-         SIGKILL, which no program can catch. It is started again from the same file: every pair \
-         that was answered with 200 must be there. We do this ten times. A server that writes all \
-         pairs anew with each set first makes the file empty: killed in that moment, it has lost \
-         what it had promised to keep.",
+        "Four clients set pairs as quickly as they can. In the middle of that the server gets SIGKILL, \
+         which no program can catch: at the moment when its file gets shorter, if it ever does. It is \
+         started again from the same file, and every pair that was answered with 200 must be there. \
+         We do this ten times. A server that writes all pairs anew with each set makes the file \
+         empty first: killed there, it has lost what it had promised to keep.",
     );
     tell::note(
         "round  answers  the file after the kill                              started again",
     );
     let mut kept: Vec<String> = Vec::new();
-    let mut server = subject.start()?;
     for round in 1..=ROUNDS {
-        // Other numbers in each round.
-        let kill_after = 5 + round * 7 % 40;
+        let kill_after = answers_before_kill(round);
         let before = kept.len();
-        set_until_killed(&server, round, kill_after, &mut kept)?;
+        set_until_killed(subject, &server, round, &mut kept)?;
         drop(server);
         tell::raw(&format!("    {round:5}  {kill_after:7}  {:50}   ", file(subject)));
         if kept.len() < before + kill_after as usize {
@@ -76,12 +76,16 @@ pub(crate) fn run(subject: &Subject) -> anyhow::Result<Verdict> {
     ))
 }
 
-/// Has clients set pairs, kills the server after so many answers, and adds the keys that were
-/// answered for.
+/// Other numbers in each round.
+fn answers_before_kill(round: u32) -> u32 {
+    5 + round * 7 % 40
+}
+
+/// Has clients set pairs, kills the server, and adds the keys that were answered for.
 fn set_until_killed(
+    subject: &Subject,
     server: &Server,
     round: u32,
-    kill_after: u32,
     kept: &mut Vec<String>,
 ) -> anyhow::Result<()> {
     let (answered, answers): (Sender<String>, Receiver<String>) = channel();
@@ -102,16 +106,30 @@ fn set_until_killed(
         // Ours alone is left when the clients have ended.
         drop(answered);
         let begun = Instant::now();
-        let in_time = |_| answers.recv_timeout(PATIENCE).ok();
-        kept.extend((0..kill_after).map_while(in_time));
-        // What happens between two answers goes on all the time: each round looks at another part.
-        let from_one_to_the_next = begun.elapsed() / kill_after;
-        thread::sleep(from_one_to_the_next * round / ROUNDS);
+        let count = answers_before_kill(round);
+        kept.extend((0..count).map_while(|_| answers.recv_timeout(PATIENCE).ok()));
+        // In the time of two or three sets, whatever a server does for a set has been done again.
+        let from_one_to_the_next = begun.elapsed() / count;
+        wait_until_shorter(&subject.data(), from_one_to_the_next * (20 + round) / 10);
         server.kill();
         // Answers that were on their way count too.
         kept.extend(answers);
         Ok(())
     })
+}
+
+/// Looks at the length of a file again and again, until it is less than it was.
+fn wait_until_shorter(path: &Path, time: Duration) {
+    let length = || fs::metadata(path).map_or(0, |file| file.len());
+    let deadline = Instant::now() + time;
+    let mut longest = length();
+    while Instant::now() < deadline {
+        let now = length();
+        if now < longest {
+            break;
+        }
+        longest = now;
+    }
 }
 
 /// The value of a key. The key is at its end, where it is seen in the last bytes of the file.
@@ -122,6 +140,9 @@ fn value(key: &str) -> String {
 /// What the file looks like.
 fn file(subject: &Subject) -> String {
     let Ok(bytes) = fs::read(subject.data()) else { return "there is none".into() };
+    if bytes.is_empty() {
+        return "it is empty".into();
+    }
     let lines = bytes.iter().filter(|&&byte| byte == b'\n').count();
     let end = tell::readable(&bytes[bytes.len().saturating_sub(16)..]);
     format!("{lines:3} lines, {:>9} bytes, the last are {end}", tell::grouped(bytes.len()))

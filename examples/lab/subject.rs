@@ -5,7 +5,6 @@ use std::fmt::{self, Display, Formatter};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
@@ -50,7 +49,7 @@ impl Display for NotStarted {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             NotStarted::Ended { status, said } => {
-                write!(f, "the server ended with {status}")?;
+                write!(f, "it ended with {status}")?;
                 said.iter().try_for_each(|line| write!(f, "\n      {line}"))
             }
             NotStarted::Other(error) => write!(f, "{error:#}"),
@@ -58,7 +57,12 @@ impl Display for NotStarted {
     }
 }
 
-impl std::error::Error for NotStarted {}
+/// Where a lab can't go on without it.
+impl From<NotStarted> for anyhow::Error {
+    fn from(why: NotStarted) -> Self {
+        anyhow!("the server could not be started: {why}")
+    }
+}
 
 impl From<anyhow::Error> for NotStarted {
     fn from(error: anyhow::Error) -> Self {
@@ -104,7 +108,7 @@ impl Subject {
     /// The same, and nobody reads its standard output yet.
     pub(crate) fn start_unread(&self) -> Result<Server, NotStarted> {
         let port = port::free()?;
-        let process = Process::start(self.command(port)?).context("it does not start")?;
+        let process = Process::start(self.command(port)?).context("sh, or its program")?;
         let mut server = Server::at((Ipv4Addr::LOCALHOST, port).into(), "localhost");
         let process = server.process.insert(process);
         let is_command = matches!(self.origin, Origin::Command(_));
@@ -117,10 +121,7 @@ impl Subject {
                 Some(_) => continue,
                 None => {}
             }
-            if let Some(status) = process.end_within(Duration::from_millis(20)) {
-                let said = self.last_lines(&process.last_words());
-                return Err(NotStarted::Ended { status, said });
-            }
+            self.check(process)?;
             if is_command {
                 // It may print nothing at all.
                 break;
@@ -130,9 +131,41 @@ impl Subject {
             }
         }
         if is_command {
-            server.greet(port, deadline)?;
+            self.greet(&mut server, port, deadline)?;
         }
         Ok(server)
+    }
+
+    /// Asks a server until it answers.
+    fn greet(&self, server: &mut Server, port: u16, deadline: Instant) -> Result<(), NotStarted> {
+        let addresses: [SocketAddr; 2] =
+            [(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()];
+        while Instant::now() < deadline {
+            for address in addresses {
+                server.address = address;
+                match server.ask("/get?key=lab") {
+                    Ok(_) | Err(NoAnswer::Closed) => return Ok(()),
+                    Err(NoAnswer::Silent(_)) => {
+                        return Err(anyhow!("it takes connections, and answers nothing").into());
+                    }
+                    Err(NoAnswer::NoConnection) => {}
+                }
+            }
+            if let Some(process) = &mut server.process {
+                self.check(process)?;
+            }
+        }
+        Err(anyhow!("for {} s nobody has listened on its port", START.as_secs()).into())
+    }
+
+    /// Whether it still runs, after a moment.
+    fn check(&self, process: &mut Process) -> Result<(), NotStarted> {
+        match process.end_within(Duration::from_millis(20)) {
+            None => Ok(()),
+            Some(status) => {
+                Err(NotStarted::Ended { status, said: self.last_lines(&process.last_words()) })
+            }
+        }
     }
 
     fn command(&self, port: u16) -> anyhow::Result<Command> {
@@ -186,7 +219,9 @@ fn find(text: &str) -> anyhow::Result<Server> {
     let addresses = text.to_socket_addrs().with_context(|| format!("--addr {text}"))?;
     let name = text.rsplit_once(':').map_or(text, |(name, _)| name);
     let mut servers = addresses.map(|address| Server::at(address, name));
-    servers.find(|server| server.connect().is_ok()).with_context(|| {
+    // Asked, and not only connected to: some servers end when a client connects and leaves.
+    let is_there = |server: &Server| server.ask("/get?key=lab") != Err(NoAnswer::NoConnection);
+    servers.find(is_there).with_context(|| {
         format!("nothing listens at {text}: start a server, or let the lab start one with --step N")
     })
 }
@@ -202,23 +237,6 @@ pub(crate) struct Server {
 impl Server {
     fn at(address: SocketAddr, name: &str) -> Self {
         Server { address, name: name.into(), process: None }
-    }
-
-    /// Asks until it answers.
-    fn greet(&mut self, port: u16, deadline: Instant) -> anyhow::Result<()> {
-        let addresses: [SocketAddr; 2] =
-            [(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()];
-        while Instant::now() < deadline {
-            for address in addresses {
-                self.address = address;
-                match self.ask("/get?key=lab") {
-                    Ok(_) | Err(NoAnswer::Closed) => return Ok(()),
-                    Err(NoAnswer::Silent(_)) => bail!("it takes connections, and answers nothing"),
-                    Err(NoAnswer::NoConnection) => thread::sleep(Duration::from_millis(20)),
-                }
-            }
-        }
-        bail!("the command ran for {} s, and nothing listens on its port", START.as_secs())
     }
 
     pub(crate) fn connect(&self) -> Result<Connection, NoAnswer> {

@@ -15,13 +15,13 @@ const PAIRS: [(&str, &str); 3] = [("lab-1", "one"), ("lab-2", "two"), ("lab-3", 
 const NEW: (&str, &str) = ("lab-4", "four");
 
 pub(crate) fn run(subject: &Subject) -> anyhow::Result<Verdict> {
+    let server = subject.start()?;
     tell::before(
         "We set three pairs, and end the server with SIGKILL. Then we cut the file before each byte \
          of its last line, as a crash might have, and start from that: the two pairs before it must \
          be there, and half a pair must not. A new pair must be there after one more restart: a \
          server that appends to half a line makes one damaged line of two.",
     );
-    let server = subject.start()?;
     for (key, value) in PAIRS {
         server.set(key, value);
     }
@@ -38,16 +38,16 @@ pub(crate) fn run(subject: &Subject) -> anyhow::Result<Verdict> {
     tell::note("the file, and below its last line a mark for each cut: . is right, and x is not");
     tell::raw(&lines(&bytes));
     tell::raw("    ");
-    // The last of these is no cut: all is there.
     let mut wrong = Vec::new();
+    // The last of these is no cut: all is there.
     for cut in 0..=line.len() {
         fs::write(subject.data(), [before, &line[..cut]].concat())?;
         let what = start_twice(subject, torn, cut == line.len())?;
         tell::raw(if what.is_some() { "x" } else { "." });
-        // With the file as the new pair has left it.
-        wrong.extend(
-            what.map(|what| (cut, what, lines(&fs::read(subject.data()).unwrap_or_default()))),
-        );
+        if let Some(what) = what {
+            let file = fs::read(subject.data()).unwrap_or_default();
+            wrong.push((cut, what, lines(&file)));
+        }
     }
     tell::raw("\n");
     let Some((cut, what, file)) = wrong.first() else {

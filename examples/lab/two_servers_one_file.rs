@@ -8,19 +8,19 @@ use crate::subject::{NotStarted, Server, Subject};
 use crate::tell::{self, Verdict};
 
 pub(crate) fn run(subject: &Subject) -> anyhow::Result<Verdict> {
+    let first = subject.start()?;
     tell::before(
         "Started twice, on two ports and one file: it happens to everybody. Each server reads the file \
          once, at its start, and knows nothing of what the other one appends. A server that locks \
          its file refuses to be the second.",
     );
-    let first = subject.start()?;
     tell::note("the first server runs");
     set(&first, "the first", "lab-a", "one");
     let second = match subject.start() {
         Ok(server) => server,
         Err(NotStarted::Other(error)) => return Err(error),
         Err(refused) => {
-            tell::note(&format!("the second: {refused}"));
+            tell::note(&format!("the second does not start: {refused}"));
             set(&first, "the first", "lab-b", "two");
             return Ok(match get(&first, "the first", "lab-b") {
                 Some(_) => tell::stands(
