@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::client::{Answer, NoAnswer};
+use crate::client::{Answer, NoAnswer, PATIENCE};
 use crate::subject::{Server, Subject};
 use crate::tell::{self, Verdict};
 
@@ -31,8 +31,8 @@ pub(crate) fn run(subject: &Subject) -> anyhow::Result<Verdict> {
         }
         Err(NoAnswer::Silent(_)) => {
             return Ok(tell::broke(
-                "The server took 4 MB and waits for more. A thousand such clients need 4 GB of its \
-                 memory.",
+                "The server refuses nothing: it keeps what came, and waits for more. A thousand such \
+                 clients need 4 GB of its memory.",
             ));
         }
         _ => {}
@@ -45,7 +45,7 @@ pub(crate) fn run(subject: &Subject) -> anyhow::Result<Verdict> {
     let fields: String = (0..60).map(|number| format!("X-{number}: {:90}\r\n", "x")).collect();
     let many_fields = server.request_with("/get?key=lab", &fields);
     for request in [long_target, many_fields] {
-        let long = server.say(&request, PAUSE);
+        let long = server.say(&request, PATIENCE);
         tell::sent(&request);
         tell::came(&long);
         if long.map(|answer| answer.status) != short.clone().map(|answer| answer.status) {
@@ -79,10 +79,11 @@ fn send_endless(server: &Server) -> Result<Answer, NoAnswer> {
             tell::sent(&line);
             tell::note("and again, and again");
         }
-        // A server that has had enough closes. What it said before is still there to be read.
-        let goes_on = connection.send(&lines);
-        answer = connection.answer(if goes_on { Duration::from_millis(2) } else { PAUSE });
+        if !connection.send(&lines) {
+            break;
+        }
+        answer = connection.answer(Duration::from_millis(2));
     }
-    // It has all of it, and maybe an answer is on its way.
-    connection.answer(PAUSE)
+    // It has all of it, or has had enough and closes. What it said can be read now.
+    connection.answer(PATIENCE)
 }

@@ -7,7 +7,7 @@ use anyhow::bail;
 use crate::subject::Subject;
 use crate::tell::{self, Verdict};
 
-/// No longer value fits into a short head.
+/// Long, and yet in a head that any server takes.
 const VALUE_BYTES: usize = 8_000;
 
 /// So long the system may take none of our bytes before we call it blocked.

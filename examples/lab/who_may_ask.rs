@@ -6,54 +6,56 @@ use crate::page;
 use crate::subject::{Server, Subject};
 use crate::tell::{self, Verdict};
 
-/// What a browser sends for a page that wants to write to us: how, the key, and the fields. The
-/// browser sets them, and the page can't.
-const ATTEMPTS: &[(&str, &str, &[&str])] = &[
-    (
-        "fetch() in a page of http://localhost:5000, another program of this machine",
-        "lab-fetch-near",
-        &[
-            "Host: localhost",
-            "Sec-Fetch-Site: same-site",
-            "Sec-Fetch-Mode: no-cors",
-            "Sec-Fetch-Dest: empty",
-        ],
-    ),
-    (
-        "fetch() in a page of http://evil.example",
-        "lab-fetch",
-        &[
-            "Host: localhost",
-            "Sec-Fetch-Site: cross-site",
-            "Sec-Fetch-Mode: no-cors",
-            "Sec-Fetch-Dest: empty",
-        ],
-    ),
-    (
-        "<img> in such a page",
-        "lab-image",
-        &[
-            "Host: localhost",
-            "Sec-Fetch-Site: cross-site",
-            "Sec-Fetch-Mode: no-cors",
-            "Sec-Fetch-Dest: image",
-        ],
-    ),
-    (
-        "<form> in such a page, sent by a script",
-        "lab-form",
-        &[
-            "Host: localhost",
-            "Sec-Fetch-Site: cross-site",
-            "Sec-Fetch-Mode: navigate",
-            "Sec-Fetch-Dest: document",
-        ],
-    ),
-    (
-        "DNS rebinding: the name evil.example now has the address 127.0.0.1",
-        "lab-rebinding",
-        &["Host: evil.example"],
-    ),
+/// What a browser sends for a page that wants to write to us.
+struct Attempt {
+    how: &'static str,
+    key: &'static str,
+    /// Where it is not our own.
+    host: Option<&'static str>,
+    /// The browser sets these, and no page can change them.
+    fields: &'static str,
+}
+
+const ATTEMPTS: [Attempt; 5] = [
+    Attempt {
+        how: "fetch() in a page of http://localhost:5000, another program of this machine",
+        key: "lab-fetch-near",
+        host: None,
+        fields: "Sec-Fetch-Site: same-site\r\n\
+                 Sec-Fetch-Mode: no-cors\r\n\
+                 Sec-Fetch-Dest: empty\r\n",
+    },
+    Attempt {
+        how: "fetch() in a page of http://evil.example",
+        key: "lab-fetch",
+        host: None,
+        fields: "Sec-Fetch-Site: cross-site\r\n\
+                 Sec-Fetch-Mode: no-cors\r\n\
+                 Sec-Fetch-Dest: empty\r\n",
+    },
+    Attempt {
+        how: "<img> in such a page",
+        key: "lab-image",
+        host: None,
+        fields: "Sec-Fetch-Site: cross-site\r\n\
+                 Sec-Fetch-Mode: no-cors\r\n\
+                 Sec-Fetch-Dest: image\r\n",
+    },
+    Attempt {
+        how: "<form> in such a page, sent by a script",
+        key: "lab-form",
+        host: None,
+        fields: "Sec-Fetch-Site: cross-site\r\n\
+                 Sec-Fetch-Mode: navigate\r\n\
+                 Sec-Fetch-Dest: document\r\n",
+    },
+    // To a name that is not localhost, over plain http, browsers send no Sec-Fetch fields.
+    Attempt {
+        how: "DNS rebinding: the name evil.example now has the address 127.0.0.1",
+        key: "lab-rebinding",
+        host: Some("evil.example"),
+        fields: "",
+    },
 ];
 
 pub(crate) fn run(subject: &Subject) -> anyhow::Result<Verdict> {
@@ -73,10 +75,13 @@ pub(crate) fn run(subject: &Subject) -> anyhow::Result<Verdict> {
     }
 
     let mut stored = Vec::new();
-    for (how, key, fields) in ATTEMPTS {
+    for Attempt { how, key, host, fields } in ATTEMPTS {
         let value = fresh(&server, key);
-        let fields = fields.join("\r\n");
-        let request = format!("GET /set?{key}={value} HTTP/1.1\r\n{fields}\r\n\r\n");
+        let target = format!("/set?{key}={value}");
+        let request = match host {
+            None => server.request_with(&target, fields),
+            Some(host) => format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+        };
         tell::raw(&format!("\n    {how}\n"));
         for line in request.trim_end().lines() {
             tell::sent(line);
@@ -84,7 +89,7 @@ pub(crate) fn run(subject: &Subject) -> anyhow::Result<Verdict> {
         tell::came(&server.say(&request, PATIENCE));
         let is_stored = server.get(key).as_deref() == Some(value);
         tell::note(if is_stored { "the pair is stored" } else { "no pair is stored" });
-        stored.extend(is_stored.then_some(*how));
+        stored.extend(is_stored.then_some(how));
     }
     if subject.page {
         stored.extend(page::serve(&server)?);
