@@ -1,0 +1,147 @@
+//! The tutorial and the README, held to what the programs do.
+//!
+//! Whoever reads them has the files open and types the commands. So every piece of source is in the
+//! file that it names, every command is run and prints what stands below it, every change that an
+//! answer proposes applies and compiles, every score is counted, and every link leads somewhere.
+//!
+//! ```text
+//!  markdown     a text, taken apart
+//!  compare      lines with lines: wildcards, diffs
+//!  snippets     pieces of source
+//!  transcript   a console fence, read
+//!  workshop     programs, a folder and a port for each chapter
+//!  terminal     a server that stays, commands that end
+//!  session      a chapter's console fences, one after the other
+//!  exercises    changes: applied and compiled
+//!  scores       what the checker says of each step
+//!  links        where links and paths lead
+//!  order        chapters, steps and modules in their order
+//! ```
+//!
+//! `TUTORIAL=overwrite cargo test --test tutorial` writes the outputs and scores that it finds into
+//! the texts. Read the change before you keep it: it is what your readers will see.
+
+#![allow(clippy::disallowed_methods, reason = "a test that can't have a thread has failed")]
+
+mod compare;
+mod exercises;
+mod markdown;
+mod session;
+mod snippets;
+mod terminal;
+mod transcript;
+mod workshop;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::thread;
+
+use exercises::of_the_tutorial;
+use markdown::Document;
+use session::{Changed, Outcome};
+
+/// How many chapters are gone through at the same time.
+const CHAPTERS_AT_A_TIME: usize = 2;
+
+/// The texts in which everything is tried.
+const TEXTS: [&str; 2] = ["TUTORIAL.md", "README.md"];
+
+fn texts() -> [Document; 2] {
+    TEXTS.map(|name| Document::read(workshop::root(), name))
+}
+
+/// Fails with all of these, if there are any.
+fn none(problems: &[String]) {
+    assert!(problems.is_empty(), "{} problems\n\n{}", problems.len(), problems.join("\n"));
+}
+
+#[test]
+fn the_texts_are_well_formed() {
+    none(&texts().map(|document| document.problems).concat());
+}
+
+#[test]
+fn every_piece_of_source_is_in_the_file_that_it_names() {
+    none(&texts().map(|document| snippets::problems(workshop::root(), &document)).concat());
+}
+
+#[test]
+fn every_answer_shows_something_and_every_change_applies_and_compiles() {
+    let [tutorial, _] = texts();
+    let mut problems = exercises::empty_answers(&tutorial);
+    problems.extend_from_slice(&of_the_tutorial(&tutorial).1);
+    none(&problems);
+}
+
+/// In debug builds, also where the text says `--release`: they print the same.
+#[test]
+fn every_command_prints_what_stands_below_it() {
+    workshop::build();
+    let overwrite = std::env::var_os("TUTORIAL").is_some_and(|value| value == "overwrite");
+    let texts = texts();
+    let no_answers = Changed::new();
+    let changes = [&of_the_tutorial(&texts[0]).0, &no_answers];
+    let sections = texts.iter().zip(changes).flat_map(|(document, changed)| {
+        let last = document.headings.iter().filter(|heading| heading.level == 2).count();
+        (0..=last).map(move |section| (document, changed, section))
+    });
+
+    let queue = Mutex::new(sections);
+    let outcomes: Mutex<BTreeMap<(&str, usize), Outcome>> = Mutex::default();
+    thread::scope(|scope| {
+        for _ in 0..CHAPTERS_AT_A_TIME {
+            scope.spawn(|| {
+                loop {
+                    let Some((document, changed, section)) = queue.lock().unwrap().next() else {
+                        break;
+                    };
+                    let outcome = session::perform(document, section, changed, overwrite);
+                    outcomes.lock().unwrap().insert((&document.name, section), outcome);
+                }
+            });
+        }
+    });
+
+    let outcomes = outcomes.into_inner().unwrap();
+    if overwrite {
+        for document in &texts {
+            let of_it = outcomes.iter().filter(|((name, _), _)| *name == document.name);
+            let new: Vec<_> = of_it.flat_map(|(_, outcome)| outcome.rewritten.clone()).collect();
+            workshop::rewrite(&document.name, |text| with_fences(&document.name, text, &new));
+        }
+    }
+    none(&outcomes.into_values().flat_map(|outcome| outcome.problems).collect::<Vec<_>>());
+}
+
+/// The text with these fences, known by their place, as they should be.
+fn with_fences(name: &str, text: &str, new: &[(usize, Vec<String>)]) -> String {
+    let mut document = Document::parse(name, text);
+    let mut new = new.to_vec();
+    new.sort_unstable();
+    for (place, lines) in new.into_iter().rev() {
+        let fence = &document.fences[place];
+        let indented = lines.into_iter().map(|line| format!("{}{line}", fence.indent));
+        let indented: Vec<String> = indented.map(|line| line.trim_end().to_string()).collect();
+        document.lines.splice(fence.line..fence.line + fence.lines.len(), indented);
+    }
+    document.lines.join("\n") + "\n"
+}
+
+#[test]
+fn the_command_that_the_ci_takes_from_the_readme_is_there_once() {
+    let [_, readme] = texts();
+    let alone = readme.fences_in("console").filter(|fence| fence.lines == [session::THIS_TEST]);
+    assert_eq!(alone.count(), 1);
+    let lines = readme.lines.iter().filter(|line| line.starts_with(session::THIS_TEST));
+    assert_eq!(lines.count(), 1);
+}
+
+#[test]
+fn fences_are_replaced_in_their_places() {
+    let text = "a\n```console\n$ x\n1\n```\nb\n- c\n  ```console\n  $ y\n  ```\n";
+    let lines = |text: &str| text.lines().map(str::to_string).collect();
+    let new = [(0, lines("$ x\n2\n3")), (1, lines("$ y\n\n4"))];
+    let wanted = "a\n```console\n$ x\n2\n3\n```\nb\n- c\n  ```console\n  $ y\n\n  4\n  ```\n";
+    assert_eq!(with_fences("T.md", text, &new), wanted);
+    assert_eq!(with_fences("T.md", text, &[]), text);
+}
