@@ -61,8 +61,11 @@ fn places(old: &[String], lines: &[String]) -> Vec<usize> {
 }
 
 fn nowhere(old: &[String], lines: &[String]) -> String {
-    let same =
-        |at: &usize| lines[*at..].iter().zip(old).filter(|(a, b)| a.trim() == b.trim()).count();
+    let common = |(ours, theirs): (&String, &String)| {
+        let bytes = ours.trim().bytes().zip(theirs.trim().bytes());
+        bytes.take_while(|(ours, theirs)| ours == theirs).count()
+    };
+    let same = |at: &usize| old.iter().zip(&lines[*at..]).map(common).sum::<usize>();
     let at = (0..lines.len()).rev().max_by_key(same).unwrap_or(0);
     let window = &lines[at..lines.len().min(at + old.len())];
     let diff = compare::source(old, window).diff();
@@ -351,16 +354,16 @@ Well.
         let document = Document::parse("T.md", TEXT);
         let (changed, problems) = changed(root.path(), &document, "exercises-test");
         let [not_there, unused] = &problems[..] else { panic!("{problems:#?}") };
-        let begin = "T.md:51: examples/step99_sample.rs: the lines before the change are not in";
+        let begin = "T.md:49: examples/step99_sample.rs: the lines before the change are not in";
         assert!(not_there.starts_with(begin), "{not_there}");
         assert!(not_there.contains("    -     listener.close()?;\n    +     listener.accept()?;"));
         assert!(
-            unused.starts_with("T.md:41: the answer 1.2:\nwarning: unused variable"),
+            unused.starts_with("T.md:39: the answer 1.2:\nwarning: unused variable"),
             "{unused}"
         );
         assert_eq!(
             empty_answers(&document),
-            ["T.md:58: the answer 1.4 has neither a diff nor a console fence\n"]
+            ["T.md:56: the answer 1.4 has neither a diff nor a console fence\n"]
         );
 
         workshop::build();
