@@ -358,7 +358,7 @@ Well.
         assert!(not_there.starts_with(begin), "{not_there}");
         assert!(not_there.contains("    -     listener.close()?;\n    +     listener.accept()?;"));
         assert!(
-            unused.starts_with("T.md:39: the answer 1.2:\nwarning: unused variable"),
+            unused.starts_with("T.md:38: the answer 1.2:\nwarning: unused variable"),
             "{unused}"
         );
         assert_eq!(

@@ -25,7 +25,10 @@
 
 mod compare;
 mod exercises;
+mod links;
 mod markdown;
+mod order;
+mod scores;
 mod session;
 mod snippets;
 mod terminal;
@@ -33,6 +36,7 @@ mod transcript;
 mod workshop;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::sync::Mutex;
 use std::thread;
 
@@ -46,13 +50,21 @@ const CHAPTERS_AT_A_TIME: usize = 2;
 /// The texts in which everything is tried.
 const TEXTS: [&str; 2] = ["TUTORIAL.md", "README.md"];
 
+/// The texts of which links and paths are followed besides.
+const OTHER_TEXTS: [&str; 2] = ["examples/README.md", "CHANGELOG.md"];
+
 fn texts() -> [Document; 2] {
     TEXTS.map(|name| Document::read(workshop::root(), name))
 }
 
+/// Whether the texts are to be written anew where they are wrong.
+fn overwrite() -> bool {
+    std::env::var_os("TUTORIAL").is_some_and(|value| value == "overwrite")
+}
+
 /// Fails with all of these, if there are any.
 fn none(problems: &[String]) {
-    assert!(problems.is_empty(), "{} problems\n\n{}", problems.len(), problems.join("\n"));
+    assert!(problems.is_empty(), "{} problems\n\n{}", problems.len(), problems.concat());
 }
 
 #[test]
@@ -77,7 +89,7 @@ fn every_answer_shows_something_and_every_change_applies_and_compiles() {
 #[test]
 fn every_command_prints_what_stands_below_it() {
     workshop::build();
-    let overwrite = std::env::var_os("TUTORIAL").is_some_and(|value| value == "overwrite");
+    let overwrite = overwrite();
     let texts = texts();
     let no_answers = Changed::new();
     let changes = [&of_the_tutorial(&texts[0]).0, &no_answers];
@@ -125,6 +137,72 @@ fn with_fences(name: &str, text: &str, new: &[(usize, Vec<String>)]) -> String {
         document.lines.splice(fence.line..fence.line + fence.lines.len(), indented);
     }
     document.lines.join("\n") + "\n"
+}
+
+#[test]
+fn every_step_scores_what_the_text_says() {
+    workshop::build();
+    let steps = workshop::steps();
+    assert_eq!(steps.len(), 12, "{steps:?}");
+    let (scores, mut problems) = scores::of_all(&steps);
+    if overwrite() && problems.is_empty() {
+        workshop::rewrite(scores::FILE, |_| scores::right_lines(&scores));
+        workshop::rewrite(TEXTS[0], |text| scores::table(TEXTS[0], text, &scores).1);
+    }
+    let lines = fs::read_to_string(workshop::root().join(scores::FILE)).unwrap_or_default();
+    problems.extend(scores::wrong_lines(&lines, &scores));
+    let [tutorial, _] = texts();
+    problems.extend(scores::table(&tutorial.name, &tutorial.lines.join("\n"), &scores).0);
+    none(&problems);
+}
+
+#[test]
+fn every_step_is_a_short_program_of_its_own_without_warnings() {
+    let diagnostics = workshop::build();
+    let source = |step: &String| {
+        let path = workshop::root().join("examples").join(format!("{step}.rs"));
+        scores::form(step, &fs::read_to_string(path).unwrap(), diagnostics)
+    };
+    none(&workshop::steps().iter().flat_map(source).collect::<Vec<_>>());
+}
+
+#[test]
+fn every_link_and_every_path_leads_somewhere() {
+    let others = OTHER_TEXTS.map(|name| Document::read(workshop::root(), name));
+    let all = texts().into_iter().chain(others);
+    none(&all.flat_map(|text| links::problems(workshop::root(), &text)).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_chapters_and_their_exercises_are_in_order() {
+    let [tutorial, _] = texts();
+    none(&[order::chapters(&tutorial), order::exercises(&tutorial)].concat());
+}
+
+#[test]
+fn each_step_is_named_in_its_chapter() {
+    let [tutorial, _] = texts();
+    let steps = workshop::steps();
+    assert_eq!(steps.len(), 12, "{steps:?}");
+    none(&order::steps(&tutorial, &steps));
+}
+
+#[test]
+fn the_guided_reading_has_the_modules_in_their_order() {
+    let [tutorial, _] = texts();
+    none(&order::reading(&tutorial, &order::modules(&order::lib())));
+}
+
+#[test]
+fn the_chapter_that_a_check_names_is_there() {
+    let [tutorial, _] = texts();
+    none(&order::chapters_of_checks(&tutorial));
+}
+
+#[test]
+fn the_readme_has_fewer_than_150_lines() {
+    let [_, readme] = texts();
+    assert!(readme.lines.len() < 150, "{} lines", readme.lines.len());
 }
 
 #[test]
