@@ -11,6 +11,9 @@ const ANY_LINES: &str = "...";
 /// A part of a line that stands for any text.
 const ANY_TEXT: &str = "[..]";
 
+/// What the signs of a diff mean.
+pub(crate) const SIGNS: &str = " (- in the text, + in the file)";
+
 /// No failure shows more lines than this.
 const MOST_LINES: usize = 120;
 

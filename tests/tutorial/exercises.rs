@@ -1,8 +1,6 @@
-//! Exercises: what an answer changes in a step is applied to that step, and all changed programs are
-//! compiled, in one package of their own.
+//! Exercises: what an answer changes in a step is applied to that step, and all changed programs
+//! are compiled, in one package of their own.
 //!
-//! A diff's lines begin with a blank, `-` or `+`. Those with a blank or `-` are, in order and
-//! without gaps, a piece of the file that occurs once; a line `@@` parts one place from the next.
 //! The diffs of one answer are of one file, each applied to what the one before it left.
 
 use std::collections::BTreeMap;
@@ -11,69 +9,11 @@ use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use crate::compare;
 use crate::markdown::{Answer, Document, Fence};
+use crate::patch::apply;
 use crate::session::{Changed, ChangedProgram};
 use crate::snippets::{Named, named};
 use crate::workshop;
-
-/// Applies a diff.
-pub(crate) fn apply(diff: &[String], source: &str) -> Result<String, String> {
-    let mut lines: Vec<String> = source.lines().map(str::to_string).collect();
-    for hunk in diff.split(|line| line.trim_end() == "@@") {
-        let (mut old, mut new) = (Vec::new(), Vec::new());
-        for line in hunk {
-            // Editors strip the blank that a blank line should begin with.
-            let (mark, rest) = line.split_at_checked(1).unwrap_or((" ", ""));
-            let rest = rest.to_string();
-            match mark {
-                " " => {
-                    old.push(rest.clone());
-                    new.push(rest);
-                }
-                "-" => old.push(rest),
-                "+" => new.push(rest),
-                _ => return Err(format!("this line begins with no blank, - or +: {line}\n")),
-            }
-        }
-        if old == new {
-            return Err("a hunk that changes nothing\n".into());
-        }
-        let places = places(&old, &lines);
-        match places[..] {
-            [at] => drop(lines.splice(at..at + old.len(), new)),
-            [] => return Err(nowhere(&old, &lines)),
-            _ => {
-                let numbers: Vec<String> = places.iter().map(|at| (at + 1).to_string()).collect();
-                return Err(format!(
-                    "the lines before the change are in the file at {}: give more of them\n",
-                    numbers.join(", ")
-                ));
-            }
-        }
-    }
-    Ok(lines.join("\n") + "\n")
-}
-
-fn places(old: &[String], lines: &[String]) -> Vec<usize> {
-    let starts = 0..(lines.len() + 1).saturating_sub(old.len());
-    starts.filter(|&at| !old.is_empty() && lines[at..at + old.len()] == *old).collect()
-}
-
-fn nowhere(old: &[String], lines: &[String]) -> String {
-    let common = |(ours, theirs): (&String, &String)| {
-        let bytes = ours.trim().bytes().zip(theirs.trim().bytes());
-        bytes.take_while(|(ours, theirs)| ours == theirs).count()
-    };
-    let same = |at: &usize| old.iter().zip(&lines[*at..]).map(common).sum::<usize>();
-    let at = (0..lines.len()).rev().max_by_key(same).unwrap_or(0);
-    let window = &lines[at..lines.len().min(at + old.len())];
-    let diff = compare::source(old, window).diff();
-    format!(
-        "the lines before the change are not in the file; most similar is line {} (- in the text, + in the file)\n{diff}",
-        at + 1
-    )
-}
 
 /// What is wrong with an answer as a whole: it has nothing that a test could hold it to.
 pub(crate) fn empty_answers(document: &Document) -> Vec<String> {
@@ -95,11 +35,14 @@ pub(crate) fn changed(root: &Path, document: &Document, name: &str) -> (Changed,
     let mut problems = Vec::new();
     let mut answers: BTreeMap<usize, Vec<&Fence>> = BTreeMap::new();
     for fence in document.fences_in("diff") {
-        match fence.answer {
-            Some(answer) => answers.entry(answer).or_default().push(fence),
-            None => {
-                problems.push(format!("{}: a diff outside of an answer\n", document.at(fence.line)))
-            }
+        if let Some(answer) = fence.answer {
+            answers.entry(answer).or_default().push(fence);
+        } else {
+            problems.push(format!(
+                "{}: a diff outside of an answer
+",
+                document.at(fence.line)
+            ));
         }
     }
     let mut sources = BTreeMap::new();
@@ -169,15 +112,16 @@ fn change(root: &Path, document: &Document, fences: &[&Fence]) -> Result<(String
     }
 }
 
-/// Builds these programs and notes where they are. Each gets a name of its own for the compiler, and
-/// its step's for the reader, who may look for it by that.
+/// Builds these programs and notes where they are. Each gets a name of its own for the compiler,
+/// and its step's for the reader, who may look for it by that.
 fn build(
     sources: &BTreeMap<usize, (String, String)>,
     changed: &mut Changed,
     package: &str,
 ) -> workshop::Diagnostics {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(package);
-    let mut manifest = manifest(package, sources.values().map(|(_, source)| source.as_str()));
+    let used_in: Vec<&str> = sources.values().map(|(_, source)| source.as_str()).collect();
+    let mut manifest = manifest(package, &used_in);
     for (answer, (name, source)) in sources {
         let binary = format!("answer{answer}_{name}");
         let path = format!("src/{binary}.rs");
@@ -207,7 +151,7 @@ fn build(
 }
 
 /// A manifest with our lints, and those of our dependencies that the programs use.
-fn manifest<'a>(package: &str, sources: impl Iterator<Item = &'a str> + Clone) -> String {
+fn manifest(package: &str, sources: &[&str]) -> String {
     let ours = fs::read_to_string(workshop::root().join("Cargo.toml")).unwrap();
     let table = |name: &str| {
         let lines = ours.lines().skip_while(|line| *line != format!("[{name}]")).skip(1);
@@ -215,10 +159,9 @@ fn manifest<'a>(package: &str, sources: impl Iterator<Item = &'a str> + Clone) -
     };
     let is_used = |line: &&str| {
         let name = line.split([' ', '=']).next().unwrap_or_default().replace('-', "_");
-        let mut sources = sources.clone();
         !name.is_empty()
             && !name.starts_with('#')
-            && sources.any(|source| source.contains(&format!("{name}::")))
+            && sources.iter().any(|source| source.contains(&format!("{name}::")))
     };
     let dependencies: Vec<&str> = table("dependencies").into_iter().filter(is_used).collect();
     format!(
@@ -242,34 +185,6 @@ fn write(path: &Path, text: &str) {
 mod tests {
     use super::*;
     use crate::session;
-
-    fn lines(text: &str) -> Vec<String> {
-        text.lines().map(str::to_string).collect()
-    }
-
-    #[test]
-    fn a_diff_applies_where_its_lines_occur_once() {
-        let source = "a\nb\n\n    c\nb\n";
-        for (diff, wanted) in [
-            ("-a\n+A", Ok("A\nb\n\n    c\nb\n")),
-            (" a\n+x", Ok("a\nx\nb\n\n    c\nb\n")),
-            (" a\n-b\n\n     c\n-b\n+!", Ok("a\n\n    c\n!\n")),
-            ("-a\n@@\n     c\n-b", Ok("b\n\n    c\n")),
-            ("-a\n+x\n@@\n-x\n+y", Ok("y\nb\n\n    c\nb\n")),
-            ("-b", Err("in the file at 2, 5")),
-            (" a\n-c", Err("most similar is line 1")),
-            ("-c", Err("    - c\n    +     c\n")),
-            ("+x", Err("not in the file")),
-            (" a", Err("changes nothing")),
-            ("*a", Err("begins with no blank, - or +: *a")),
-        ] {
-            let found = apply(&lines(diff), source);
-            match wanted {
-                Ok(wanted) => assert_eq!(found.as_deref(), Ok(wanted), "{diff}"),
-                Err(part) => assert!(found.as_ref().is_err_and(|e| e.contains(part)), "{found:?}"),
-            }
-        }
-    }
 
     const STEP: &str = "\
 //! Prints where it would listen, and waits.

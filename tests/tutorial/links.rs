@@ -1,5 +1,5 @@
-//! Links and paths: each relative link leads to a file and each anchor to a heading, and what stands
-//! in backticks and looks like a path of the repository is one.
+//! Links and paths: each relative link leads to a file and each anchor to a heading, and what
+//! stands in backticks and looks like a path of the repository is one.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -74,7 +74,7 @@ fn follow(root: &Path, document: &Document, target: &str) -> Result<(), String> 
     }
     let slugs = match file {
         "" => slugs(document),
-        _ if file.ends_with(".md") => {
+        _ if path.extension().is_some_and(|extension| extension == "md") => {
             slugs(&Document::read(root, &folder.join(file).display().to_string()))
         }
         _ => return Err(format!("({target}): {file} has no headings")),

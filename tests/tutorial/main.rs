@@ -12,7 +12,8 @@
 //!  workshop     programs, a folder and a port for each chapter
 //!  terminal     a server that stays, commands that end
 //!  session      a chapter's console fences, one after the other
-//!  exercises    changes: applied and compiled
+//!  patch        a diff, applied
+//!  exercises    changed programs, compiled
 //!  scores       what the checker says of each step
 //!  links        where links and paths lead
 //!  order        chapters, steps and modules in their order
@@ -28,6 +29,7 @@ mod exercises;
 mod links;
 mod markdown;
 mod order;
+mod patch;
 mod scores;
 mod session;
 mod snippets;
@@ -92,8 +94,8 @@ fn every_command_prints_what_stands_below_it() {
     let overwrite = overwrite();
     let texts = texts();
     let no_answers = Changed::new();
-    let changes = [&of_the_tutorial(&texts[0]).0, &no_answers];
-    let sections = texts.iter().zip(changes).flat_map(|(document, changed)| {
+    let programs = [&of_the_tutorial(&texts[0]).0, &no_answers];
+    let sections = texts.iter().zip(programs).flat_map(|(document, changed)| {
         let last = document.headings.iter().filter(|heading| heading.level == 2).count();
         (0..=last).map(move |section| (document, changed, section))
     });

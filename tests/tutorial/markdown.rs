@@ -26,6 +26,9 @@ pub(crate) struct Heading {
     pub(crate) line: usize,
 }
 
+/// What a fence may be of: all but plain text is tried.
+const LANGUAGES: [&str; 4] = ["rust", "diff", "console", "text"];
+
 /// A block between two lines of backticks.
 #[derive(Debug, Clone)]
 pub(crate) struct Fence {
@@ -104,17 +107,22 @@ impl Document {
     /// Takes the fence of which line `at` is the first, and returns the line after it.
     fn fence(&mut self, at: usize, section: usize, answer: Option<usize>) -> usize {
         let first = self.lines[at - 1].clone();
-        let indent = &first[..first.len() - first.trim_start().len()];
+        let indent = first[..first.len() - first.trim_start().len()].to_string();
         let many = ticks(&first);
         let language = first.trim_start().trim_start_matches('`');
         let language = language.split([',', ' ', '{']).next().unwrap_or_default();
-        let inner = &self.lines[at..];
+        let inner = self.lines[at..].to_vec();
         let ends = |line: &String| ticks(line) >= many && line.trim().chars().all(|c| c == '`');
         let Some(length) = inner.iter().position(ends) else {
             self.problem(at, "this fence has no end");
             return self.lines.len();
         };
-        let unindented = |line: &String| line.strip_prefix(indent).unwrap_or(line).to_string();
+        let unindented = |line: &String| line.strip_prefix(&indent).unwrap_or(line).to_string();
+        if !LANGUAGES.contains(&language.trim()) {
+            let languages = LANGUAGES.join(", ");
+            self.problem(at, &format!("a fence of {language:?}, which is none of {languages}"));
+            return at + length + 1;
+        }
         let mut above = self.lines[..at - 1].iter().rev();
         let above = match above.next() {
             Some(line) if line.trim().is_empty() => above.next(),
@@ -123,8 +131,8 @@ impl Document {
         self.fences.push(Fence {
             language: language.trim().into(),
             line: at,
-            indent: indent.into(),
             lines: inner[..length].iter().map(unindented).collect(),
+            indent,
             above: above.cloned().unwrap_or_default(),
             section,
             answer,
@@ -145,7 +153,7 @@ impl Document {
         self.fences.iter().filter(move |fence| fence.language == language)
     }
 
-    /// The lines of the section with this number, its heading among them, and the first one's number.
+    /// The number of a section's first line, which is its heading, and its lines.
     pub(crate) fn section(&self, number: usize) -> (usize, &[String]) {
         let mut begins: Vec<usize> = vec![1];
         begins.extend(self.headings.iter().filter(|h| h.level == 2).map(|heading| heading.line));
@@ -164,7 +172,10 @@ impl Document {
         for (line, text) in (1..).zip(&self.lines) {
             let is_text = !text.trim().is_empty() && !is_fenced(line);
             match paragraphs.last_mut() {
-                Some((_, paragraph)) if is_text && goes_on => *paragraph += &format!("\n{text}"),
+                Some((_, paragraph)) if is_text && goes_on => {
+                    paragraph.push('\n');
+                    paragraph.push_str(text);
+                }
                 _ if is_text => paragraphs.push((line, text.clone())),
                 _ => {}
             }
@@ -286,5 +297,8 @@ fn a() {}
         let found = problems.iter().map(|p| p.split(':').nth(1).unwrap().parse().unwrap());
         assert_eq!(found.collect::<Vec<usize>>(), lines, "{problems:?}");
         assert_eq!(Document::parse("T.md", "<details>\n\n").problems.len(), 1);
+        let problems = Document::parse("T.md", "```sh\nls\n```\n```\n```\n").problems;
+        assert!(problems[0].starts_with("T.md:1: a fence of \"sh\""), "{problems:?}");
+        assert!(problems[1].starts_with("T.md:4: a fence of \"\""), "{problems:?}");
     }
 }

@@ -78,7 +78,7 @@ pub(crate) fn reading(document: &Document, modules: &[&str]) -> Vec<String> {
         let names = [format!("`src/{module}.rs`"), format!("(src/{module}.rs)")];
         match names.iter().filter_map(|name| text.find(name)).min() {
             None => {
-                problems.push(format!("chapter {GUIDED_READING} does not name src/{module}.rs\n"))
+                problems.push(format!("chapter {GUIDED_READING} does not name src/{module}.rs\n"));
             }
             Some(at) if at < last.0 => {
                 let line = text[..at].lines().count();

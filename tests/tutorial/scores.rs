@@ -1,9 +1,9 @@
 //! Scores: what the checker says of each step, in `tests/steps.txt` by the names of the checks, and
 //! in the text's table by their number.
 //!
-//! A line of `tests/steps.txt` is `step02_answer | status-line line-ends`: all checks that pass, and
-//! no others. The table has a row for each step, and a column for each tier and the total. A tier of
-//! which no check was reached may have `–`.
+//! A line of `tests/steps.txt` is `step02_answer | status-line line-ends`: all checks that pass,
+//! and no others. The table has a row for each step, and a column for each tier and the total. A
+//! tier of which no check was reached may have `–`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

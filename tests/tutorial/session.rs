@@ -242,6 +242,14 @@ impl Server {
     /// Waits until the server has printed what stands in the fence, or where it listens.
     fn ready(&mut self, wanted: &[String], port: u16, echo: Duration) -> Result<String, Trouble> {
         let listens = |text: &str| text.lines().any(|line| line.contains("http://"));
+        if wanted.iter().all(|line| line.trim().is_empty()) {
+            // The fence shows nothing, and whoever reads it knows what would stand there.
+            let output = self.look(PATIENCE, listens);
+            let sentence = "the server does not listen".into();
+            let is_there = listens(&output);
+            let output = transcript::without_port(&output, port);
+            return if is_there { Ok(String::new()) } else { Err(Trouble { sentence, output }) };
+        }
         // Lines that end in dots, or no lines, are there before the server is.
         let is_told = wanted.last().is_some_and(|last| last.trim() != "...");
         let is_it = |text: &str| is_same(wanted, text, port) && (is_told || listens(text));
@@ -325,6 +333,19 @@ Stopped Simple DB server
 $ cargo run
 ...
 Started Simple DB server on http://localhost:4000/
+```
+
+```console
+$ cargo run -q -- --log
+```
+
+```console
+$ curl 'localhost:4000/get?key=a'; echo
+b
+```
+
+```console
+[..] "GET /get?key=a HTTP/1.1" 200 1
 ```
 
 ```console

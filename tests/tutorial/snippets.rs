@@ -1,15 +1,15 @@
-//! Pieces of source: each Rust fence is a piece of the file, and of the item, that the line above it
-//! names.
+//! Pieces of source: each Rust fence is a piece of the file, and of the item, that the line above
+//! it names.
 //!
-//! The line is ``In `examples/step03_read.rs`, `read_head`:``. The piece is contiguous and verbatim,
-//! but it may be moved left as a whole. An item is found by the word before its name, and ends with
-//! the first line that is indented as its first one and closes it: that is how rustfmt writes it.
+//! The line is ``In `examples/step03_read.rs`, `read_head`:``. The piece is contiguous and
+//! verbatim, but it may be moved left as a whole. An item is found by the word before its name, and
+//! ends with the first line that is indented as its first one and closes it, as rustfmt writes it.
 
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
-use crate::compare;
+use crate::compare::{self, SIGNS};
 use crate::markdown::{Document, Fence, code_spans};
 
 /// What the line above a fence names.
@@ -61,7 +61,7 @@ fn wrong(root: &Path, fence: &Fence) -> Result<(), String> {
     }
     let (at, similar) = most_similar(&fence.lines, &source, &places);
     let diff = compare::source(&fence.lines, &similar).diff();
-    Err(format!("not what is at {path}:{} (- in the text, + in the file)\n{diff}", at + 1))
+    Err(format!("not what is at {path}:{}{SIGNS}\n{diff}", at + 1))
 }
 
 /// Where these lines are a piece of the source, moved left as a whole or not.
@@ -247,8 +247,7 @@ impl Reader {
             (
                 "In `a.rs`, `read`:",
                 "if from.is_empty() {\n    return 1;\n}",
-                "a.rs:10 (- in the text, + in the file)\n\
-                 \x20     if from.is_empty() {\n    -     return 1;\n    +     return 0;\n      }\n",
+                "      if from.is_empty() {\n    -     return 1;\n    +     return 0;\n      }\n",
             ),
             (
                 "In `a.rs`, `read`:",

@@ -148,7 +148,8 @@ impl Drop for Server {
     }
 }
 
-/// The other terminal: one bash for the chapter, as variables and background jobs outlive a command.
+/// The other terminal: one bash for the chapter, as variables and background jobs outlive a
+/// command.
 pub(crate) struct Shell {
     child: Child,
     input: ChildStdin,

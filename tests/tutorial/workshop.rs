@@ -100,7 +100,7 @@ pub(crate) fn diagnose(cargo: &mut Command) -> (bool, Diagnostics) {
         let Ok(message) = serde_json::from_str::<Value>(line) else { continue };
         let text = &message["message"]["rendered"];
         if let (Some(name), Some(text)) = (message["target"]["name"].as_str(), text.as_str())
-            && message["message"]["spans"].as_array().is_some_and(|spans| !spans.is_empty())
+            && !is_summary(&message["message"])
         {
             diagnostics.entry(name.into()).or_default().push(text.into());
         }
@@ -110,6 +110,12 @@ pub(crate) fn diagnose(cargo: &mut Command) -> (bool, Diagnostics) {
         diagnostics.entry("cargo".into()).or_default().push(text);
     }
     (output.status.success(), diagnostics)
+}
+
+/// Whether this only counts what was said before.
+fn is_summary(message: &Value) -> bool {
+    let text = message["message"].as_str().unwrap_or_default();
+    text.starts_with("aborting due to") || text.ends_with(" emitted")
 }
 
 /// A chapter's folder, its port, and what stands in for some commands.
@@ -123,8 +129,10 @@ pub(crate) struct Desk {
 const CARGO: &str = r#"#!/usr/bin/env bash
 export CARGO_TARGET_DIR=@target@
 case "$1" in
-    build | run | check | clippy | doc | test | bench) exec @cargo@ "$1" --manifest-path @root@/Cargo.toml "${@:2}" ;;
-    *) exec @cargo@ "$@" ;;
+    build | run | check | clippy | doc | test | bench)
+        exec @cargo@ "$1" --manifest-path @root@/Cargo.toml "${@:2}" ;;
+    *)
+        exec @cargo@ "$@" ;;
 esac
 "#;
 
@@ -192,7 +200,7 @@ impl Desk {
         path.push(std::env::var_os("PATH").unwrap_or_default());
         let mut bash = Command::new("bash");
         bash.current_dir(self.path()).env("PATH", path).env("CURL_HOME", self.stand_ins());
-        bash.env("LC_ALL", "C.UTF-8").env("CARGO_TERM_COLOR", "never").env("PYTHONUNBUFFERED", "1");
+        bash.env("LC_ALL", "C").env("CARGO_TERM_COLOR", "never").env("PYTHONUNBUFFERED", "1");
         bash.env_remove("RUST_BACKTRACE").env_remove("RUST_LIB_BACKTRACE").env_remove("BASH_ENV");
         bash
     }
