@@ -12,6 +12,7 @@
 //!  workshop     programs, a folder and a port for each chapter
 //!  terminal     a server that stays, commands that end
 //!  session      a chapter's console fences, one after the other
+//!  sample       a chapter to try that on
 //!  patch        a diff, applied
 //!  exercises    changed programs, compiled
 //!  scores       what the checker says of each step
@@ -30,6 +31,7 @@ mod links;
 mod markdown;
 mod order;
 mod patch;
+mod sample;
 mod scores;
 mod session;
 mod snippets;
@@ -62,6 +64,13 @@ fn texts() -> [Document; 2] {
 /// Whether the texts are to be written anew where they are wrong.
 fn overwrite() -> bool {
     std::env::var_os("TUTORIAL").is_some_and(|value| value == "overwrite")
+}
+
+/// The names of all steps: chapters 1 to 12 have one each.
+fn steps() -> Vec<String> {
+    let steps = workshop::steps();
+    assert_eq!(steps.len(), 12, "{steps:?}");
+    steps
 }
 
 /// Fails with all of these, if there are any.
@@ -144,8 +153,7 @@ fn with_fences(name: &str, text: &str, new: &[(usize, Vec<String>)]) -> String {
 #[test]
 fn every_step_scores_what_the_text_says() {
     workshop::build();
-    let steps = workshop::steps();
-    assert_eq!(steps.len(), 12, "{steps:?}");
+    let steps = steps();
     let (scores, mut problems) = scores::of_all(&steps);
     if overwrite() && problems.is_empty() {
         workshop::rewrite(scores::FILE, |_| scores::right_lines(&scores));
@@ -165,7 +173,7 @@ fn every_step_is_a_short_program_of_its_own_without_warnings() {
         let path = workshop::root().join("examples").join(format!("{step}.rs"));
         scores::form(step, &fs::read_to_string(path).unwrap(), diagnostics)
     };
-    none(&workshop::steps().iter().flat_map(source).collect::<Vec<_>>());
+    none(&steps().iter().flat_map(source).collect::<Vec<_>>());
 }
 
 #[test]
@@ -184,8 +192,7 @@ fn the_chapters_and_their_exercises_are_in_order() {
 #[test]
 fn each_step_is_named_in_its_chapter() {
     let [tutorial, _] = texts();
-    let steps = workshop::steps();
-    assert_eq!(steps.len(), 12, "{steps:?}");
+    let steps = steps();
     none(&order::steps(&tutorial, &steps));
 }
 

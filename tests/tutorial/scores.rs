@@ -165,20 +165,23 @@ pub(crate) fn table(name: &str, text: &str, scores: &Scores) -> (Vec<String>, St
         }
         let step = code_spans(&cells[1]).first().map(ToString::to_string).unwrap_or_default();
         let Some(score) = scores.get(&step) else { continue };
-        names.push(step);
+        names.push(step.clone());
+        let mut wrong = Vec::new();
         for column in COLUMNS {
             let (right, was_reached) = score.cells.get(column).cloned().unwrap_or_default();
             let place = columns.iter().position(|name| name == column);
             let Some(cell) = place.and_then(|place| cells.get_mut(place)) else {
-                problems.push(format!("{name}:{}: no column {column}\n", at + 1));
+                wrong.push(format!("there is no column {column}"));
                 continue;
             };
             let is_right = cell.trim() == right || cell.trim() == "–" && !was_reached;
             if !is_right {
-                let found = cell.trim();
-                problems.push(format!("{name}:{}: {column} is {right}, not {found}\n", at + 1));
+                wrong.push(format!("{column} is {right}, not {}", cell.trim()));
                 *cell = format!(" {right} ");
             }
+        }
+        if !wrong.is_empty() {
+            problems.push(format!("{name}:{}: {step}: {}\n", at + 1, wrong.join("; ")));
         }
         document.lines[at] = cells.join("|");
     }
@@ -250,12 +253,12 @@ mod tests {
         assert_eq!(table("T.md", &right, &scores), (Vec::new(), right.clone()));
         let wrong = right.replace("1/2", "–").replace("2/4", "2/5");
         let (problems, written) = table("T.md", &wrong, &scores);
-        assert_eq!(problems, ["T.md:5: http is 1/2, not –\n", "T.md:5: total is 2/4, not 2/5\n"]);
+        assert_eq!(problems, ["T.md:5: step01_x: http is 1/2, not –; total is 2/4, not 2/5\n"]);
         assert_eq!(written, right);
         let (problems, _) = table("T.md", "nothing\n", &scores);
         assert!(problems[0].starts_with("T.md, table of scores: the steps are [\"step01_x\"]"));
         let (problems, _) = table("T.md", &right.replace("robust", "stout"), &scores);
-        assert_eq!(problems, ["T.md:5: no column robust\n"]);
+        assert_eq!(problems, ["T.md:5: step01_x: there is no column robust\n"]);
     }
 
     #[test]
