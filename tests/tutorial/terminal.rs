@@ -265,6 +265,20 @@ mod tests {
     }
 
     #[test]
+    fn a_server_does_not_outlive_a_panic() {
+        let desk = Desk::new();
+        let panicked = thread::scope(|scope| {
+            let panics = scope.spawn(|| {
+                let _server = Server::start(&desk, "sleep 1000");
+                assert!(desk.server_file().exists());
+                panic!("this is meant to be");
+            });
+            panics.join().is_err()
+        });
+        assert!(panicked && !desk.server_file().exists());
+    }
+
+    #[test]
     fn a_server_is_looked_at_interrupted_and_killed_by_its_name() {
         let desk = Desk::new();
         let mut shell = Shell::start(&desk);
