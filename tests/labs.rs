@@ -1,0 +1,120 @@
+//! The labs of the tutorial: each breaks the program that it is about, and leaves the one standing
+//! in which that is mended.
+//!
+//! A lab that breaks everything, or nothing, would teach something that is not so.
+
+#![allow(clippy::disallowed_methods, reason = "a test that can't have a thread has failed")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, OnceLock};
+use std::thread;
+
+/// How many run at the same time. Most of the time they wait.
+const LABS_AT_A_TIME: usize = 6;
+
+/// What a lab is tried on.
+#[derive(Debug, Clone, Copy)]
+enum Subject {
+    /// A step of the tutorial.
+    Step(u8),
+    /// `bad_server` with this bug.
+    Bug(&'static str),
+}
+
+use Subject::{Bug, Step};
+
+/// Each lab, what it breaks, and what stands.
+const LABS: [(&str, Subject, Subject); 11] = [
+    ("split-packet", Step(2), Step(3)),
+    ("big-head", Step(2), Step(3)),
+    ("idle-sockets", Step(7), Step(8)),
+    ("poisoned-lock", Step(8), Step(9)),
+    ("two-in-one-packet", Step(8), Step(9)),
+    ("slowloris", Step(8), Step(9)),
+    ("kill-mid-write", Bug("truncated-first"), Step(10)),
+    ("torn-tail", Bug("torn-line-glued"), Step(10)),
+    ("two-servers-one-file", Step(10), Step(11)),
+    ("slow-reader", Step(11), Step(12)),
+    ("who-may-ask", Step(11), Step(12)),
+];
+
+/// The folder of the examples, which are built here: asked for this test alone, cargo would not.
+fn examples() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let test = std::env::current_exe().unwrap();
+        let target = test.ancestors().nth(3).unwrap();
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--examples", "--target-dir"]).arg(target);
+        assert!(cargo.status().unwrap().success());
+        target.join("debug/examples")
+    })
+}
+
+fn lab(arguments: &[&str]) -> Output {
+    let mut lab = Command::new(examples().join("lab"));
+    lab.args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+/// What is wrong with a lab's verdict, if anything.
+fn wrong(name: &str, subject: Subject, expected: i32) -> Option<String> {
+    let output = match subject {
+        Step(number) => lab(&[name, "--step", &number.to_string()]),
+        Bug(bug) => {
+            let program = examples().join("bad_server");
+            let options = format!("--port {{port}} --data '{{data}}' --bug {bug}");
+            lab(&[name, "--cmd", &format!("exec '{}' {options}", program.display())])
+        }
+    };
+    let code = output.status.code();
+    (code != Some(expected)).then(|| {
+        format!(
+            "{name} on {subject:?}: exit code {code:?}, not {expected}\n{}{}\n",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        )
+    })
+}
+
+#[test]
+fn each_lab_breaks_what_it_is_about_and_leaves_what_is_mended() {
+    let runs =
+        LABS.iter().flat_map(|&(name, breaks, stands)| [(name, breaks, 1), (name, stands, 0)]);
+    let queue = Mutex::new(runs);
+    let problems = Mutex::new(String::new());
+    thread::scope(|scope| {
+        for _ in 0..LABS_AT_A_TIME {
+            scope.spawn(|| {
+                loop {
+                    let Some((name, subject, code)) = queue.lock().unwrap().next() else { break };
+                    let problem = wrong(name, subject, code).unwrap_or_default();
+                    problems.lock().unwrap().push_str(&problem);
+                }
+            });
+        }
+    });
+    let problems = problems.into_inner().unwrap();
+    assert!(problems.is_empty(), "{problems}");
+}
+
+#[test]
+fn every_lab_is_in_the_table() {
+    let help = lab(&["--help"]);
+    let help = String::from_utf8(help.stdout).unwrap();
+    let listed = help.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    let listed: Vec<&str> = listed.filter(|name| name.starts_with(char::is_alphabetic)).collect();
+    let table: Vec<&str> = LABS.iter().map(|(name, ..)| *name).collect();
+    assert_eq!(listed, table, "{help}");
+}
+
+#[test]
+fn what_is_not_understood_is_neither_a_break_nor_a_stand() {
+    for arguments in
+        [&["no-such-lab"][..], &["split-packet", "--cmd", "exit 1"], &["--no-such-flag"]]
+    {
+        let output = lab(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+        assert!(!output.stderr.is_empty());
+    }
+}
