@@ -146,6 +146,11 @@ impl Comparison<'_> {
         self.rows.iter().all(|row| matches!(row, Row::Both(_) | Row::Covered))
     }
 
+    /// How many lines of the found text are not in the wanted one.
+    pub(crate) fn added(&self) -> usize {
+        self.rows.iter().filter(|row| matches!(row, Row::Surplus(_))).count()
+    }
+
     /// The found text, with the wildcards of the wanted one where they fit.
     pub(crate) fn merged(&self) -> Vec<String> {
         let line = |row: &Row<'_>| match row {

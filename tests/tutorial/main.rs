@@ -167,13 +167,17 @@ fn every_step_scores_what_the_text_says() {
 }
 
 #[test]
-fn every_step_is_a_short_program_of_its_own_without_warnings() {
+fn every_step_is_a_program_of_its_own_with_one_idea_more_and_without_warnings() {
     let diagnostics = workshop::build();
-    let source = |step: &String| {
+    let mut former = String::new();
+    let mut problems = Vec::new();
+    for step in steps() {
         let path = workshop::root().join("examples").join(format!("{step}.rs"));
-        scores::form(step, &fs::read_to_string(path).unwrap(), diagnostics)
-    };
-    none(&steps().iter().flat_map(source).collect::<Vec<_>>());
+        let source = fs::read_to_string(path).unwrap();
+        problems.extend(scores::form(&step, &former, &source, diagnostics));
+        former = source;
+    }
+    none(&problems);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::thread;
 use serde_json::Value;
 
 use crate::markdown::{Document, code_spans};
-use crate::workshop;
+use crate::{compare, workshop};
 
 /// How many steps are scored at the same time: they load the machine.
 const STEPS_AT_A_TIME: usize = 2;
@@ -190,12 +190,18 @@ pub(crate) fn table(name: &str, text: &str, scores: &Scores) -> (Vec<String>, St
     (problems, document.lines.join("\n") + "\n")
 }
 
-/// What is wrong with a step as a program to be read.
-pub(crate) fn form(step: &str, source: &str, diagnostics: &workshop::Diagnostics) -> Vec<String> {
+/// What is wrong with a step as a program to be read. `former` is the source of the step before.
+pub(crate) fn form(
+    step: &str,
+    former: &str,
+    source: &str,
+    diagnostics: &workshop::Diagnostics,
+) -> Vec<String> {
     let mut problems = Vec::new();
-    let lines = source.lines().count();
-    if !(30..=250).contains(&lines) {
-        problems.push(format!("examples/{step}.rs: {lines} lines, not 30 to 250\n"));
+    let lines = |text: &str| text.lines().map(str::to_string).collect::<Vec<_>>();
+    let added = compare::source(&lines(former), &lines(source)).added();
+    if !(20..=200).contains(&added) {
+        problems.push(format!("examples/{step}.rs: {added} new lines, not 20 to 200\n"));
     }
     for (number, line) in (1..).zip(source.lines()) {
         if line.contains("dbserver::") {
@@ -264,16 +270,16 @@ mod tests {
     #[test]
     fn a_step_is_short_and_on_its_own() {
         let none = workshop::Diagnostics::new();
-        assert_eq!(form("step01_x", &"// x\n".repeat(30), &none), [""; 0]);
+        assert_eq!(form("step01_x", "", &"// x\n".repeat(30), &none), [""; 0]);
         assert_eq!(
-            form("step01_x", "use dbserver::Store;\n", &none),
+            form("step01_x", "", "use dbserver::Store;\n", &none),
             [
-                "examples/step01_x.rs: 1 lines, not 30 to 250\n",
+                "examples/step01_x.rs: 1 new lines, not 20 to 200\n",
                 "examples/step01_x.rs:1: uses our library: use dbserver::Store;\n"
             ]
         );
         let warned = workshop::Diagnostics::from([("step01_x".into(), vec!["warning".into()])]);
-        assert_eq!(form("step01_x", &"\n".repeat(250), &warned), ["warning"]);
+        assert_eq!(form("step01_x", "a\nb\n", &"a\n".repeat(201), &warned), ["warning"]);
         assert!(command("step09_keep").ends_with("/debug/examples/step09_keep' {port}"));
         assert!(command("step10_file").ends_with("/debug/examples/step10_file' {port} '{data}'"));
     }
