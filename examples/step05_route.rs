@@ -6,7 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::{env, io};
 
-/// More than any browser or client sends.
+/// More than browsers and other clients send in practice.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
 fn main() -> anyhow::Result<()> {

@@ -8,7 +8,7 @@ use std::{env, io};
 
 use percent_encoding::percent_decode;
 
-/// More than any browser or client sends.
+/// More than browsers and other clients send in practice.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
 fn main() -> anyhow::Result<()> {

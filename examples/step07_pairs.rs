@@ -12,7 +12,7 @@ use percent_encoding::percent_decode;
 /// What is kept, as long as the program runs.
 type Store = HashMap<String, String>;
 
-/// More than any browser or client sends.
+/// More than browsers and other clients send in practice.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
 fn main() -> anyhow::Result<()> {

@@ -17,7 +17,7 @@ type Store = Mutex<HashMap<String, String>>;
 /// So long a client may be silent.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// More than any browser or client sends.
+/// More than browsers and other clients send in practice.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
 fn main() -> anyhow::Result<()> {
