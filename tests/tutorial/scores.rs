@@ -19,6 +19,9 @@ use crate::{compare, workshop};
 /// How many steps are scored at the same time: they load the machine.
 const STEPS_AT_A_TIME: usize = 2;
 
+/// From this one on a pair that was set can be got.
+const FIRST_THAT_KEEPS: usize = 7;
+
 /// From this one on a step takes a second argument, its data file.
 const FIRST_WITH_FILE: u32 = 10;
 
@@ -42,6 +45,8 @@ pub(crate) struct Score {
     pub(crate) passed: Vec<String>,
     /// `5/22` by column, and whether anything in it was reached.
     pub(crate) cells: BTreeMap<String, (String, bool)>,
+    /// The chapter that the checker names for each check.
+    pub(crate) chapters: BTreeMap<String, usize>,
 }
 
 /// Scores by the names of the steps.
@@ -77,7 +82,7 @@ pub(crate) fn of_all(steps: &[String]) -> (Scores, Vec<String>) {
 
 fn of_one(step: &str) -> Result<Score, String> {
     let mut dbcheck = Command::new(workshop::target().join("debug/dbcheck"));
-    dbcheck.args(["--format", "json", "--rounds", "3", "--timeout", "3", "--cmd", &command(step)]);
+    dbcheck.args(["--format", "json", "--rounds", "3", "--cmd", &command(step)]);
     let output = dbcheck.output().unwrap();
     let Ok(report) = serde_json::from_slice::<Value>(&output.stdout) else {
         return Err(format!("{step}: {}", String::from_utf8_lossy(&output.stderr)));
@@ -102,7 +107,27 @@ fn read(report: &Value) -> Score {
         cells.insert(name.clone(), (cell(&tier), was_reached(&name)));
     }
     let passed = checks.iter().filter(has_passed).map(|check| text(&check["name"])).collect();
-    Score { passed, cells }
+    let chapter = |check: &Value| check["chapter"].as_u64().and_then(|c| c.try_into().ok());
+    let chapters = checks.iter().map(|check| (text(&check["name"]), chapter(check).unwrap_or(0)));
+    Score { passed, cells, chapters: chapters.collect() }
+}
+
+/// Checks that the step of their own chapter does not pass. Most need a set and a get, which begin
+/// with step 7.
+pub(crate) fn too_late(scores: &Scores) -> Vec<String> {
+    let mut problems = Vec::new();
+    let Some((_, last)) = scores.last_key_value() else { return problems };
+    for (check, &chapter) in &last.chapters {
+        let Some((step, score)) = scores.iter().nth(chapter.max(FIRST_THAT_KEEPS) - 1) else {
+            problems.push(format!("{check}: there is no step {chapter}\n"));
+            continue;
+        };
+        if !score.passed.contains(check) {
+            problems
+                .push(format!("{check}: chapter {chapter} is to explain it, {step} fails it\n"));
+        }
+    }
+    problems
 }
 
 /// How `tests/steps.txt` differs from the scores.
@@ -265,6 +290,18 @@ mod tests {
         assert!(problems[0].starts_with("T.md, table of scores: the steps are [\"step01_x\"]"));
         let (problems, _) = table("T.md", &right.replace("robust", "stout"), &scores);
         assert_eq!(problems, ["T.md:5: step01_x: there is no column robust\n"]);
+    }
+
+    #[test]
+    fn a_check_that_fails_in_its_own_chapter_is_told() {
+        let mut scores: Scores = (1..=7).map(|n| (format!("step0{n}"), Score::default())).collect();
+        let last = scores.get_mut("step07").unwrap();
+        last.passed = vec!["a".into()];
+        last.chapters = [("a", 3), ("b", 3), ("c", 9)].map(|(c, n)| (c.to_string(), n)).into();
+        assert_eq!(
+            too_late(&scores),
+            ["b: chapter 3 is to explain it, step07 fails it\n", "c: there is no step 9\n"]
+        );
     }
 
     #[test]
