@@ -40,7 +40,8 @@ const MAX_HEAD_BYTES: usize = 64 << 10;
 const MAX_BODY_BYTES: usize = 1 << 20;
 /// Answers of so many bytes together don't wait for more of them.
 const MOST_OUTPUT_BYTES: usize = 64 << 10;
-const MAX_CONNECTIONS: usize = 1024;
+/// Each is two open files here, and some systems allow a process no more than 256.
+const MAX_CONNECTIONS: usize = 100;
 
 /// From one request to the next.
 const IDLE_TIME: Duration = Duration::from_mins(1);
@@ -77,13 +78,10 @@ fn main() -> anyhow::Result<()> {
             continue;
         };
         let Some(place) = Clients::enter(&clients, number, &stream) else {
-            let mut refusal = Vec::new();
-            Answer::new("503 Service Unavailable", "Too many clients.\n").write_to(
-                &mut refusal,
-                true,
-                false,
-            );
-            let _ = stream.write_all(&refusal);
+            let mut bytes = Vec::new();
+            let refusal = Answer::new("503 Service Unavailable", "Too many clients.\n");
+            refusal.write_to(&mut bytes, true, false);
+            let _ = stream.write_all(&bytes);
             continue;
         };
         let store = Arc::clone(&store);
