@@ -10,6 +10,9 @@ use crate::workshop;
 pub(crate) const CHAPTERS: u32 = 14;
 const GUIDED_READING: u32 = 13;
 
+/// So many exercises has each chapter up to the guided reading.
+const EXERCISES: std::ops::RangeInclusive<u32> = 2..=3;
+
 /// `3` of a heading `3. Read`.
 fn chapter_number(heading: &str) -> Option<u32> {
     heading.split_once(". ")?.0.parse().ok()
@@ -33,12 +36,16 @@ pub(crate) fn chapters(document: &Document) -> Vec<String> {
     vec![format!("{}: the chapters are {numbers:?}, not 1 to {CHAPTERS}\n", document.name)]
 }
 
-/// Exercises whose number is not the chapter's, or not the next.
+/// Exercises whose number is not the chapter's, or not the next, and chapters with too few or too
+/// many.
 pub(crate) fn exercises(document: &Document) -> Vec<String> {
     let mut problems = Vec::new();
     let (mut chapter, mut last) = (0, 0);
     for (line, text) in (1..).zip(&document.lines) {
         if let Some(heading) = document.headings.iter().find(|h| h.line == line && h.level == 2) {
+            if (1..=GUIDED_READING).contains(&chapter) && !EXERCISES.contains(&last) {
+                problems.push(format!("{}: {last} exercises above\n", document.at(line)));
+            }
             (chapter, last) = (chapter_number(&heading.text).unwrap_or(0), 0);
         } else if let Some(number) = exercise_number(text) {
             last += 1;
@@ -138,7 +145,10 @@ step02_b
     fn what_is_out_of_order_is_told() {
         let document = Document::parse("T.md", TEXT);
         assert_eq!(chapters(&document), ["T.md: the chapters are [1, 2, 13], not 1 to 14\n"]);
-        assert_eq!(exercises(&document), ["T.md:5: 1.3 is 1.2\n", "T.md:7: 1.3 is 2.1\n"]);
+        assert_eq!(
+            exercises(&document),
+            ["T.md:5: 1.3 is 1.2\n", "T.md:7: 1.3 is 2.1\n", "T.md:8: 1 exercises above\n"]
+        );
         let names = ["step01_a", "step02_b", "step03_c"].map(str::to_string);
         assert_eq!(
             steps(&document, &names),
