@@ -9,11 +9,14 @@ use std::io::{PipeReader, Read as _, Write as _, pipe};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Condvar, Mutex, Once};
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
+use signal_hook::consts::SIGINT;
+use signal_hook::flag::register_conditional_default;
 
 use crate::workshop::Desk;
 
@@ -78,6 +81,15 @@ pub(crate) fn lines(text: &str) -> Vec<String> {
     text.lines().map(str::to_string).collect()
 }
 
+/// Who is started with SIGINT ignored, as a script's `&` does, hands that on to its children. With a
+/// handler here, even one that does what is done without it, they begin as in a terminal.
+fn hear_interrupts() {
+    static HEARD: Once = Once::new();
+    HEARD.call_once(|| {
+        register_conditional_default(SIGINT, Arc::new(AtomicBool::new(true))).unwrap();
+    });
+}
+
 /// The server's terminal.
 pub(crate) struct Server {
     group: Pid,
@@ -89,6 +101,7 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it. `exec` makes the shell and cargo become the server: its number is the child's.
     pub(crate) fn start(desk: &Desk, command: &str) -> Self {
+        hear_interrupts();
         let (reader, writer) = pipe().unwrap();
         let mut child = desk
             .bash()
