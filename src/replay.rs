@@ -198,6 +198,11 @@ mod tests {
             damaged[second + offset] = 0;
             let error = replayed(&path, &damaged).unwrap_err().to_string();
             assert!(error.contains("data.jsonl, line 2,"), "{error}");
+            assert_eq!(
+                error.matches(" line ").count(),
+                1,
+                "not which of the two is meant: {error}"
+            );
             assert_eq!(fs::read(&path).unwrap(), damaged);
         }
     }
