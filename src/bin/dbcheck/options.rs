@@ -3,14 +3,16 @@
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt as _};
 
-use crate::check::{self, Check, Tier};
-use crate::target::Origin;
+use crate::checks::check::{Check, Tier};
+use crate::checks::run::Setup;
+use crate::checks::table;
+use crate::report::Format;
+use crate::target::server::Origin;
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
@@ -56,32 +58,26 @@ pub(crate) enum Command {
     Print(&'static str),
 }
 
-/// How to print what was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
-    Human,
-    Json,
-    Junit,
-}
-
 /// How to check.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
-    pub(crate) origin: Origin,
-    pub(crate) data: Option<PathBuf>,
+    pub(crate) setup: Setup,
     /// None stands for all.
     pub(crate) tiers: Vec<Tier>,
     pub(crate) only: Vec<&'static str>,
     pub(crate) skip: Vec<&'static str>,
-    pub(crate) timeout: Duration,
-    pub(crate) rounds: u32,
     pub(crate) format: Format,
     pub(crate) no_color: bool,
 }
 
 impl Options {
+    /// The checks that the user wants, in the order in which they run.
+    pub(crate) fn selected(&self) -> Vec<&'static Check> {
+        table::all().filter(|check| self.selects(check)).collect()
+    }
+
     /// Whether the user wants this check.
-    pub(crate) fn selects(&self, check: &Check) -> bool {
+    fn selects(&self, check: &Check) -> bool {
         (self.tiers.is_empty() || self.tiers.contains(&check.tier))
             && (self.only.is_empty() || self.only.contains(&check.name))
             && !self.skip.contains(&check.name)
@@ -98,13 +94,15 @@ where
         Parser::from_args(arguments.into_iter().map(Into::into).collect::<Vec<OsString>>());
     let (mut command, mut addresses, mut port) = (None, None, None);
     let mut options = Options {
-        origin: Origin::Addresses(Vec::new()),
-        data: None,
+        setup: Setup {
+            origin: Origin::Addresses(Vec::new()),
+            data: None,
+            timeout: Duration::from_secs(5),
+            rounds: 10,
+        },
         tiers: Vec::new(),
         only: Vec::new(),
         skip: Vec::new(),
-        timeout: Duration::from_secs(5),
-        rounds: 10,
         format: Format::Human,
         no_color: false,
     };
@@ -123,7 +121,9 @@ where
                 addresses = Some(resolve(&text)?);
             }
             Arg::Long("port") => port = Some(number(&mut parser, "--port", 1, u16::MAX)?),
-            Arg::Long("data") => options.data = Some(text(&mut parser, "--data", "a file")?.into()),
+            Arg::Long("data") => {
+                options.setup.data = Some(text(&mut parser, "--data", "a file")?.into());
+            }
             Arg::Long("tier") => {
                 let names = text(&mut parser, "--tier", "a tier")?;
                 for name in names.split(',') {
@@ -133,10 +133,11 @@ where
             Arg::Long("only") => names(&mut parser, "--only", &mut options.only)?,
             Arg::Long("skip") => names(&mut parser, "--skip", &mut options.skip)?,
             Arg::Long("timeout") => {
-                options.timeout = Duration::from_secs(number(&mut parser, "--timeout", 1, 300)?);
+                options.setup.timeout =
+                    Duration::from_secs(number(&mut parser, "--timeout", 1, 300)?);
             }
             Arg::Long("rounds") => {
-                options.rounds = number(&mut parser, "--rounds", 1, 1_000)?;
+                options.setup.rounds = number(&mut parser, "--rounds", 1, 1_000)?;
             }
             Arg::Long("format") => {
                 let name = text(&mut parser, "--format", "human, json or junit")?;
@@ -153,7 +154,7 @@ where
             Arg::Long(name) => return Err(format!("--{name} is not an option of dbcheck")),
         }
     }
-    options.origin = match (command, addresses) {
+    options.setup.origin = match (command, addresses) {
         (Some(command), None) if port.is_some() && command.contains("{port}") => {
             return Err("--port and {port} do not go together: {port} is a free one".into());
         }
@@ -162,7 +163,7 @@ where
         (Some(_), Some(_)) => return Err("--cmd and --addr do not go together".into()),
         (None, None) => return Err("--cmd or --addr says which server to check".into()),
     };
-    if !check::all().any(|check| options.selects(check)) {
+    if options.selected().is_empty() {
         return Err("--tier, --only and --skip leave no check".into());
     }
     Ok(Command::Check(options))
@@ -195,13 +196,13 @@ fn names(parser: &mut Parser, flag: &str, list: &mut Vec<&'static str>) -> Resul
 }
 
 fn named(name: &str, flag: &str) -> Result<&'static Check, String> {
-    check::all().find(|check| check.name == name).ok_or_else(|| {
+    table::all().find(|check| check.name == name).ok_or_else(|| {
         // What shares a word with it is most likely what was meant.
         let is_near = |check: &&'static Check| {
             check.name.split('-').any(|word| word.len() > 2 && name.contains(word))
         };
         let near: Vec<&str> =
-            check::all().filter(is_near).map(|check| check.name).take(4).collect();
+            table::all().filter(is_near).map(|check| check.name).take(4).collect();
         let hint = if near.is_empty() { "see --list".into() } else { near.join(", ") + "?" };
         format!("{flag}: {name:?} is not the name of a check: {hint}")
     })
@@ -244,11 +245,11 @@ mod tests {
     #[test]
     fn reads_each_flag() {
         let command = |command: &str, port| Origin::Command { command: command.into(), port };
-        assert_eq!(options(&["--cmd", "x"]).origin, command("x", 4000));
-        assert_eq!(options(&["--cmd=x", "--port", "81"]).origin, command("x", 81));
+        assert_eq!(options(&["--cmd", "x"]).setup.origin, command("x", 4000));
+        assert_eq!(options(&["--cmd=x", "--port", "81"]).setup.origin, command("x", 81));
         let addresses = Origin::Addresses(vec!["127.0.0.1:80".parse().unwrap()]);
-        assert_eq!(options(&["--addr", "127.0.0.1:80"]).origin, addresses);
-        assert_eq!(options(&["--addr", "http://127.0.0.1:80/"]).origin, addresses);
+        assert_eq!(options(&["--addr", "127.0.0.1:80"]).setup.origin, addresses);
+        assert_eq!(options(&["--addr", "http://127.0.0.1:80/"]).setup.origin, addresses);
         let tiers = options(&["--cmd", "x", "--tier", "http,brief", "--tier=robust"]).tiers;
         assert_eq!(tiers, [Tier::Http, Tier::Brief, Tier::Robust]);
         assert_eq!(
@@ -256,10 +257,10 @@ mod tests {
             ["garbage", "http10"]
         );
         assert_eq!(options(&["--cmd", "x", "--skip", "garbage"]).skip, ["garbage"]);
-        assert_eq!(options(&["--cmd", "x", "--timeout=9"]).timeout, Duration::from_secs(9));
-        assert_eq!(options(&["--cmd", "x", "--rounds", "3"]).rounds, 3);
+        assert_eq!(options(&["--cmd", "x", "--timeout=9"]).setup.timeout, Duration::from_secs(9));
+        assert_eq!(options(&["--cmd", "x", "--rounds", "3"]).setup.rounds, 3);
         assert_eq!(options(&["--cmd", "x", "--format", "junit"]).format, Format::Junit);
-        assert_eq!(options(&["--cmd", "x", "--data", "f"]).data, Some("f".into()));
+        assert_eq!(options(&["--cmd", "x", "--data", "f"]).setup.data, Some("f".into()));
         assert!(options(&["--cmd", "x", "--no-color"]).no_color);
         assert!(matches!(parse(["--list"]), Ok(Command::List)));
         assert!(matches!(parse(["--explain", "garbage"]), Ok(Command::Explain(check))
@@ -271,9 +272,9 @@ mod tests {
         let selected = |arguments: &[&str]| {
             let arguments = [&["--cmd", "x"], arguments].concat();
             let options = options(&arguments);
-            check::all().filter(|check| options.selects(check)).map(|c| c.name).collect::<Vec<_>>()
+            options.selected().iter().map(|check| check.name).collect::<Vec<_>>()
         };
-        assert_eq!(selected(&[]).len(), check::all().count());
+        assert_eq!(selected(&[]).len(), table::all().count());
         assert_eq!(selected(&["--only", "overwrite"]), ["overwrite"]);
         assert!(!selected(&["--tier", "brief", "--skip", "overwrite"]).contains(&"overwrite"));
         assert!(selected(&["--tier", "durable"]).contains(&"kill-storm"));

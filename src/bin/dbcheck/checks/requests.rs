@@ -3,14 +3,14 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::answer::Flaw;
-use crate::brief::long;
-use crate::check::{Check, Tier};
-use crate::client::{Exchange, request};
-use crate::likeness::{Likeness, judge};
-use crate::run::{Run, answered, outcome, short, status_at};
-use crate::verdict::{Outcome, Pass, Stop, fail};
-use crate::wire::Trouble;
+use crate::checks::brief::long;
+use crate::checks::check::{Check, Tier};
+use crate::checks::run::{Run, answered, outcome, short, status_at};
+use crate::checks::verdict::{Outcome, Pass, Stop, fail};
+use crate::client::answer::Flaw;
+use crate::client::exchange::{Exchange, request};
+use crate::client::likeness::{Likeness, judge};
+use crate::client::wire::Trouble;
 
 pub(crate) const CHECKS: &[Check] = &[
     Check {

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 
-use crate::run::{Run, short};
-use crate::verdict::{Outcome, Pass, Stop, fail};
+use crate::checks::run::{Run, short};
+use crate::checks::verdict::{Outcome, Pass, Stop, fail};
 
 /// The data file of a server that is down, with its content from before.
 struct DataFile {
@@ -20,7 +20,7 @@ impl DataFile {
     /// Sets these pairs, ends the server in order, and reads its file.
     fn with(run: &mut Run, pairs: &[(String, String)]) -> Result<Self, Stop> {
         run.needs_command()?;
-        let path = run.options.data.clone().or_else(|| run.target.own_data());
+        let path = run.setup.data.clone().or_else(|| run.target.own_data());
         let Some(path) = path else {
             let why = "needs --data FILE, or {data} in the command, to know the file";
             return Err(Stop::Skipped(why.into()));

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::check::{self, Check};
-use crate::run::{Death, Run};
-use crate::verdict::{Failure, Outcome, Pass, Stop, fail};
+use crate::checks::check::Check;
+use crate::checks::run::{Death, Run};
+use crate::checks::verdict::{Failure, Outcome, Pass, Stop, fail};
 
 /// How a check ended.
 #[derive(Debug)]
@@ -22,6 +22,19 @@ pub(crate) enum Verdict {
     NotReached(String),
 }
 
+impl Verdict {
+    /// Its name, and what is to be said about it.
+    pub(crate) fn named(&self) -> (&'static str, Option<&str>) {
+        match self {
+            Verdict::Passed => ("passed", None),
+            Verdict::Loosely(note) => ("passed loosely", Some(note)),
+            Verdict::Failed(failure) => ("failed", Some(&failure.expected)),
+            Verdict::Skipped(why) => ("skipped", Some(why)),
+            Verdict::NotReached(why) => ("not reached", Some(why)),
+        }
+    }
+}
+
 /// A check and how it ended.
 pub(crate) struct Finding {
     pub(crate) check: &'static Check,
@@ -29,14 +42,14 @@ pub(crate) struct Finding {
     pub(crate) time: Duration,
 }
 
-/// Runs the checks that the user wants; `before` is told the number and the check that begins,
+/// Runs these checks; `before` is told the number and the check that begins,
 /// `after` what was found.
 pub(crate) fn run_all(
     run: &mut Run,
+    selected: &[&'static Check],
     mut before: impl FnMut(usize, usize, &Check),
     mut after: impl FnMut(&Finding),
 ) -> Vec<Finding> {
-    let selected: Vec<_> = check::all().filter(|check| run.options.selects(check)).collect();
     let mut findings = Vec::new();
     // Why nothing more can be asked, once that is so.
     let mut gone = None;

@@ -1,20 +1,21 @@
 //! The run: what checks share. The server, the client that speaks its dialect, keys that nobody
 //! else uses, and the usual steps: set this, expect that.
 
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::process::Signal;
 
-use crate::answer::Answer;
-use crate::client::{Client, Exchange, encode};
-use crate::crash::Storm;
-use crate::dialect::{self, Dialect, KEY, Shape};
-use crate::likeness::{Likeness, is_missing, judge};
-use crate::options::Options;
-use crate::target::{Greeting, NotUp, Target, greet};
-use crate::verdict::{Outcome, Pass, Stop, fail};
-use crate::wire::{Patience, Wire};
+use crate::checks::verdict::{Outcome, Pass, Stop, fail};
+use crate::client::answer::Answer;
+use crate::client::dialect::{Dialect, KEY, Shape};
+use crate::client::exchange::{Client, Exchange, encode};
+use crate::client::learn::learn;
+use crate::client::likeness::{Likeness, is_missing, judge};
+use crate::client::wire::{Patience, Wire};
+use crate::target::greeting::{Greeting, NotUp, greet};
+use crate::target::server::{Origin, Target};
 
 /// A moment in which the server ended, or stopped answering, without being asked to.
 #[derive(Debug, Clone)]
@@ -26,11 +27,32 @@ pub(crate) struct Death {
     pub(crate) output: String,
 }
 
+/// What the user says about the run.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    pub(crate) origin: Origin,
+    /// The data file, where the command has no `{data}`.
+    pub(crate) data: Option<PathBuf>,
+    /// How long an answer may take.
+    pub(crate) timeout: Duration,
+    /// How many kills under load.
+    pub(crate) rounds: u32,
+}
+
+/// What kills under concurrent writers showed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Storm {
+    /// Pairs that were acknowledged and are not there, in a sentence, with a get that shows it.
+    pub(crate) lost: Option<(String, Vec<Exchange>)>,
+    /// Why the server did not start, and what it printed.
+    pub(crate) stuck: Option<(String, String)>,
+}
+
 /// Everything that a check may use.
 pub(crate) struct Run {
     pub(crate) target: Target,
     pub(crate) client: Client,
-    pub(crate) options: Options,
+    pub(crate) setup: Setup,
     /// What was said in the brief's own form, before another was tried.
     pub(crate) first_words: Vec<Exchange>,
     /// A pair that was set before all checks.
@@ -48,21 +70,21 @@ pub(crate) struct Run {
 
 impl Run {
     /// Starts the server and learns its dialect.
-    pub(crate) fn begin(options: Options) -> Result<Self, NotUp> {
-        let mut target = Target::new(options.origin.clone()).map_err(|error| NotUp {
+    pub(crate) fn begin(setup: Setup) -> Result<Self, NotUp> {
+        let mut target = Target::new(setup.origin.clone()).map_err(|error| NotUp {
             sentence: format!("no temporary folder: {error}"),
             output: String::new(),
         })?;
         let address = target.start()?;
-        let patience = Patience::new(options.timeout);
+        let patience = Patience::new(setup.timeout);
         let client = Client { address, patience, dialect: Dialect::default() };
         // Other in every run: a server that keeps its data has those of the last one.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let tag = format!("q{:010x}x", now.as_millis() & 0xff_ffff_ffff);
-        let (dialect, first_words) = dialect::learn(&client, &tag);
+        let (dialect, first_words) = learn(&client, &tag);
         // Nothing that it says makes sense: that is not worth the full time for every check.
-        let time = if dialect.works { options.timeout } else { Duration::from_secs(1) };
-        let patience = client.patience.with(time.min(options.timeout));
+        let time = if dialect.works { setup.timeout } else { Duration::from_secs(1) };
+        let patience = client.patience.with(time.min(setup.timeout));
         let client = Client { address, patience, dialect };
         let (keeps_alive, decodes) = (None, None);
         let (deaths, storm, count) = (Vec::new(), None, 0);
@@ -71,7 +93,7 @@ impl Run {
         Ok(Run {
             target,
             client,
-            options,
+            setup,
             first_words,
             first_pair,
             deaths,

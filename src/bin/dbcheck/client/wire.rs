@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::answer::{self, Answer, End};
+use crate::client::answer::{self, Answer, End};
 
 /// No answer of this task is longer; reading stops here.
 const MOST_BYTES: usize = 1 << 20;

@@ -5,8 +5,8 @@
 //! is the shape that was learned from the first get: "contains the value" alone would also take
 //! `1&b=2` for `1`.
 
-use crate::answer::Answer;
-use crate::dialect::{Dialect, KEY, Shape};
+use crate::client::answer::Answer;
+use crate::client::dialect::{Dialect, KEY, Shape};
 
 /// What a get was answered with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,8 +77,8 @@ fn json_has(body: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answer::{End, read};
-    use crate::dialect::Missing;
+    use crate::client::answer::{End, read};
+    use crate::client::dialect::Missing;
 
     fn judged(
         shape: Shape,

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use crate::answer::{End, Flaw};
-use crate::check::{Check, Tier};
-use crate::client::{Exchange, encode, request};
-use crate::likeness::{Likeness, judge};
-use crate::run::{Run, answered, short};
-use crate::verdict::{Outcome, Pass, Stop, fail};
-use crate::wire::Trouble;
+use crate::checks::check::{Check, Tier};
+use crate::checks::run::{Run, answered, short};
+use crate::checks::verdict::{Outcome, Pass, Stop, fail};
+use crate::client::answer::{End, Flaw};
+use crate::client::exchange::{Exchange, encode, request};
+use crate::client::likeness::{Likeness, judge};
+use crate::client::wire::Trouble;
 
 pub(crate) const CHECKS: &[Check] = &[
     Check {

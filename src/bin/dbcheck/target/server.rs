@@ -1,23 +1,20 @@
-//! The target: the server that is scored, how it is started, and whether it answers.
+//! The target: the server that is scored, how it is started and ended.
 //!
-//! 1. It is up when it has answered a whole request. A bare connect, the usual way to wait for a
-//!    port, ends some servers before the first check.
-//! 2. With `{port}` each start gets a new port, so that a server is not kept from starting by the
+//! 1. With `{port}` each start gets a new port, so that a server is not kept from starting by the
 //!    connections of its former life. With a fixed port the start waits until the port is free.
-//! 3. IPv4 or IPv6: whichever answers.
+//! 2. IPv4 or IPv6: whichever answers.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::client::request;
-use crate::launch::{self, Launched};
-use crate::port;
-use crate::wire::{Patience, Trouble, Wire};
+use crate::target::folder::Folder;
+use crate::target::greeting::{NotUp, answers_at, not_up, wait_until_up};
+use crate::target::launch::Launched;
+use crate::target::port;
 
 /// How long a server may take to start, and to end when it is asked to.
 const START: Duration = Duration::from_secs(30);
@@ -33,14 +30,6 @@ pub(crate) enum Origin {
     Command { command: String, port: u16 },
     /// It runs already, at one of these.
     Addresses(Vec<SocketAddr>),
-}
-
-/// Why it does not run.
-#[derive(Debug)]
-pub(crate) struct NotUp {
-    pub(crate) sentence: String,
-    /// Its last lines of output.
-    pub(crate) output: String,
 }
 
 /// The server under test.
@@ -70,7 +59,7 @@ impl Target {
     pub(crate) fn own_data(&self) -> Option<PathBuf> {
         match &self.origin {
             Origin::Command { command, .. } if command.contains("{data}") => {
-                Some(self.folder.0.join("data"))
+                Some(self.folder.path().join("data"))
             }
             _ => None,
         }
@@ -80,8 +69,8 @@ impl Target {
     pub(crate) fn forget_data(&self) -> bool {
         let ours = matches!(&self.origin, Origin::Command { command, .. }
             if command.contains("{data}") || command.contains("{dir}"));
-        ours && std::fs::remove_dir_all(&self.folder.0).is_ok()
-            && std::fs::create_dir(&self.folder.0).is_ok()
+        ours && std::fs::remove_dir_all(self.folder.path()).is_ok()
+            && std::fs::create_dir(self.folder.path()).is_ok()
     }
 
     /// Starts it, where that is ours to do, and finds where it answers.
@@ -128,10 +117,10 @@ impl Target {
     }
 
     fn launch(&mut self, command: &str, port: u16, time: Duration) -> Result<SocketAddr, NotUp> {
-        let folder = self.folder.0.to_string_lossy();
+        let folder = self.folder.path().to_string_lossy();
         let command = command
             .replace("{port}", &port.to_string())
-            .replace("{data}", &self.folder.0.join("data").to_string_lossy())
+            .replace("{data}", &self.folder.path().join("data").to_string_lossy())
             .replace("{dir}", &folder);
         let mut launched = Launched::start(&command, port).map_err(|e| not_up(e.to_string()))?;
         match wait_until_up(&mut launched, port, time) {
@@ -180,10 +169,6 @@ impl Target {
     }
 }
 
-fn not_up(sentence: impl Into<String>) -> NotUp {
-    NotUp { sentence: sentence.into(), output: String::new() }
-}
-
 fn wait_until_free(port: u16, time: Duration) -> Result<(), NotUp> {
     let deadline = Instant::now() + time;
     while port::is_taken(port) {
@@ -195,117 +180,4 @@ fn wait_until_free(port: u16, time: Duration) -> Result<(), NotUp> {
         thread::sleep(Duration::from_millis(20));
     }
     Ok(())
-}
-
-fn loopback(port: u16) -> [SocketAddr; 2] {
-    [(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]
-}
-
-/// Waits for an answer, on either address, or for the end of the command.
-fn wait_until_up(launched: &mut Launched, port: u16, time: Duration) -> Result<SocketAddr, String> {
-    let begun = Instant::now();
-    let mut pause = Duration::from_millis(4);
-    let mut silent = false;
-    let patience = Patience::new(Duration::from_secs(5).min(time));
-    while begun.elapsed() < time {
-        // Asked before it is tried: a wrapper may end and leave a server that answers.
-        let ended = launched.ended();
-        for address in loopback(port) {
-            match greet(address, &patience) {
-                Greeting::Answered | Greeting::Closed => return Ok(address),
-                Greeting::Silent => silent = true,
-                Greeting::Nobody => {}
-            }
-        }
-        if let Some(status) = ended.filter(|status| !status.success()) {
-            return Err(format!("the command ended with {status} before it answered"));
-        }
-        if ended.is_some() && begun.elapsed() > Duration::from_secs(3) {
-            return Err("the command ended, and nothing answers".into());
-        }
-        thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(100));
-    }
-    let seconds = time.as_secs();
-    Err(if silent {
-        format!("it takes connections on port {port} and answers nothing within {seconds} s")
-    } else {
-        format!("nothing listens on port {port} of 127.0.0.1 or ::1 within {seconds} s")
-    })
-}
-
-fn answers_at(addresses: &[SocketAddr]) -> Result<SocketAddr, NotUp> {
-    for &address in addresses {
-        let greeting = greet(address, &Patience::new(Duration::from_secs(5)));
-        if matches!(greeting, Greeting::Answered | Greeting::Closed) {
-            return Ok(address);
-        }
-    }
-    let tried: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-    Err(not_up(format!("nothing answers at {}", tried.join(" or "))))
-}
-
-/// What a whole request is met with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Greeting {
-    /// Bytes.
-    Answered,
-    /// A close without a byte: somebody is there.
-    Closed,
-    Silent,
-    Nobody,
-}
-
-/// Asks for a key that nobody has set, as any client would.
-pub(crate) fn greet(address: SocketAddr, patience: &Patience) -> Greeting {
-    let Ok(mut wire) = Wire::connect(address, patience) else {
-        return Greeting::Nobody;
-    };
-    let fields = format!("Host: localhost:{}\r\nConnection: close\r\n", address.port());
-    wire.send(request("GET", "/get?key=dbcheck-are-you-there", &fields).as_bytes());
-    match wire.answer(false) {
-        Ok(_) | Err(Trouble::Cut | Trouble::TooMuch) => Greeting::Answered,
-        Err(Trouble::Closed) => Greeting::Closed,
-        Err(Trouble::Silent(_)) if !wire.received.is_empty() => Greeting::Answered,
-        Err(Trouble::Silent(_)) => Greeting::Silent,
-        Err(Trouble::Connect(_)) => Greeting::Nobody,
-    }
-}
-
-/// The folder, for whoever must remove it when the checker itself is ended.
-static OURS: Mutex<Option<PathBuf>> = Mutex::new(None);
-
-/// Ends the server and removes its files, at once.
-pub(crate) fn abandon() {
-    launch::abandon();
-    if let Some(folder) = OURS.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        let _ = std::fs::remove_dir_all(folder);
-    }
-}
-
-/// A folder for the server's files, removed afterwards.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> std::io::Result<Self> {
-        let base: &Path = &std::env::temp_dir();
-        for number in 0..1000 {
-            let folder = base.join(format!("dbcheck-{}-{number}", std::process::id()));
-            match std::fs::create_dir(&folder) {
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                made => {
-                    made?;
-                    *OURS.lock().unwrap_or_else(PoisonError::into_inner) = Some(folder.clone());
-                    return Ok(Folder(folder));
-                }
-            }
-        }
-        Err(std::io::Error::other("no name for a temporary folder is free"))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }

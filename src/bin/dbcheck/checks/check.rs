@@ -1,10 +1,9 @@
-//! A check: its name, what it looks at, why that matters, and the table of them all.
+//! A check: its name, what it looks at, and why that matters.
 //!
 //! Names are stable: they are what `--only` takes, what a CI keeps, and what the tutorial cites.
 
-use crate::run::Run;
-use crate::verdict::Outcome;
-use crate::{brief, conventions, crash, decoding, durable, framing, requests, robust};
+use crate::checks::run::Run;
+use crate::checks::verdict::Outcome;
 
 /// The steps that a candidate climbs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,18 +53,10 @@ pub(crate) struct Check {
     pub(crate) run: fn(&mut Run) -> Outcome,
 }
 
-/// All checks, in the order in which they run.
-pub(crate) fn all() -> impl Iterator<Item = &'static Check> {
-    [
-        brief::CHECKS,
-        decoding::CHECKS,
-        conventions::CHECKS,
-        framing::CHECKS,
-        requests::CHECKS,
-        robust::CHECKS,
-        durable::CHECKS,
-        crash::CHECKS,
-    ]
-    .into_iter()
-    .flatten()
+impl Check {
+    /// Where to read more about it.
+    pub(crate) fn read_on(&self) -> String {
+        let rfc = self.rfc.map(|rfc| format!("{rfc}, ")).unwrap_or_default();
+        format!("({rfc}TUTORIAL.md chapter {})", self.chapter)
+    }
 }

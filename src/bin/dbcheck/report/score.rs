@@ -3,8 +3,8 @@
 //! What was skipped does not count. What was not reached counts as not passed: something else has
 //! to be mended first.
 
-use crate::check::{Check, Tier};
-use crate::runner::{Finding, Verdict};
+use crate::checks::check::{Check, Tier};
+use crate::checks::runner::{Finding, Verdict};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Score {
@@ -43,7 +43,7 @@ pub(crate) fn next(findings: &[Finding]) -> Option<&'static Check> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check;
+    use crate::checks::table;
     use std::time::Duration;
 
     #[test]
@@ -55,7 +55,7 @@ mod tests {
             Verdict::Skipped("x".into()),
             Verdict::Failed(Box::default()),
         ];
-        let findings: Vec<Finding> = check::all()
+        let findings: Vec<Finding> = table::all()
             .zip(verdicts)
             .map(|(check, verdict)| Finding { check, verdict, time: Duration::ZERO })
             .collect();

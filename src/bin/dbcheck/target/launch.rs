@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 
-use crate::port;
+use crate::target::port;
 
 /// So much of a server's output is kept.
 const MOST_OUTPUT: usize = 16 << 10;

@@ -1,9 +1,9 @@
 //! The brief, second part: what stands in a query, and what it means.
 
-use crate::check::{Check, Tier};
-use crate::client::encode;
-use crate::run::Run;
-use crate::verdict::{Outcome, Pass};
+use crate::checks::check::{Check, Tier};
+use crate::checks::run::Run;
+use crate::checks::verdict::{Outcome, Pass};
+use crate::client::exchange::encode;
 
 pub(crate) const CHECKS: &[Check] = &[
     Check {

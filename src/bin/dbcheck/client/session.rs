@@ -2,9 +2,9 @@
 //!
 //! For the checks that send thousands: a connection for each would use up the system's ports.
 
-use crate::answer::Answer;
-use crate::client::{Client, Exchange};
-use crate::wire::{Trouble, Wire};
+use crate::client::answer::{Answer, End};
+use crate::client::exchange::{Client, Exchange};
+use crate::client::wire::{Trouble, Wire};
 
 /// After so many requests a new connection is opened: they are part of the load too.
 const MOST_REQUESTS: usize = 100;
@@ -37,7 +37,7 @@ impl<'c> Session<'c> {
         wire.send(bytes);
         let answer = wire.answer(false)?;
         let stays = answer.field("Connection").is_none_or(|field| !field.contains("close"));
-        let is_open = wire.end == crate::answer::End::Open;
+        let is_open = wire.end == End::Open;
         if stays && is_open && requests < MOST_REQUESTS {
             self.wire = Some((wire, requests + 1));
         }

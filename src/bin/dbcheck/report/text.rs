@@ -6,14 +6,14 @@
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _, stdout};
 
-use crate::check::{Check, Tier};
-use crate::client::Exchange;
-use crate::options::Options;
-use crate::run::Run;
-use crate::runner::{Finding, Verdict};
-use crate::score::{Score, next, score};
-use crate::transcript;
-use crate::verdict::Failure;
+use crate::checks::check::{Check, Tier};
+use crate::checks::run::Run;
+use crate::checks::runner::{Finding, Verdict};
+use crate::checks::table;
+use crate::checks::verdict::Failure;
+use crate::client::exchange::Exchange;
+use crate::report::score::{Score, next, score};
+use crate::report::transcript;
 
 /// How wide names are padded.
 const NAME: usize = 24;
@@ -27,10 +27,10 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(options: &Options) -> Self {
+    pub(crate) fn new(no_color: bool) -> Self {
         let is_terminal = stdout().is_terminal();
-        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let has_color = is_terminal && !options.no_color && !no_color;
+        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let has_color = is_terminal && !no_color && !unwanted;
         Report { is_terminal, has_color, tier: None, notes: Vec::new() }
     }
 
@@ -110,7 +110,7 @@ impl Report {
             let _ = writeln!(text, "{}", self.paint("1", &line));
         }
         if let Some(check) = next(findings) {
-            let _ = writeln!(text, "\nNext: {} {}", check.name, read_on(check));
+            let _ = writeln!(text, "\nNext: {} {}", check.name, check.read_on());
         }
         say(&text);
     }
@@ -130,7 +130,7 @@ impl Report {
             let lines: Vec<String> = output.lines().map(str::to_string).collect();
             rows(&mut text, "output", &lines);
         }
-        row(&mut text, "read", &read_on(check));
+        row(&mut text, "read", &check.read_on());
         text
     }
 }
@@ -153,18 +153,12 @@ fn row(text: &mut String, label: &str, line: &str) {
     let _ = writeln!(text, "{}", format!("  {label:9} {line}").trim_end());
 }
 
-/// Where to read more about a check.
-pub(crate) fn read_on(check: &Check) -> String {
-    let rfc = check.rfc.map(|rfc| format!("{rfc}, ")).unwrap_or_default();
-    format!("({rfc}TUTORIAL.md chapter {})", check.chapter)
-}
-
 /// All of `--list`.
 pub(crate) fn list() -> String {
     let mut text = String::new();
     for tier in Tier::ALL {
         let _ = writeln!(text, "{}", tier.name());
-        for check in crate::check::all().filter(|check| check.tier == tier) {
+        for check in table::all().filter(|check| check.tier == tier) {
             let _ = writeln!(text, "  {:NAME$} {}", check.name, check.what);
         }
     }
@@ -174,7 +168,7 @@ pub(crate) fn list() -> String {
 /// All of `--explain`.
 pub(crate) fn explain(check: &Check) -> String {
     let Check { name, what, why, .. } = check;
-    format!("{name}, in the tier {}\n\n{what}\n{why}\n\n{}\n", check.tier.name(), read_on(check))
+    format!("{name}, in the tier {}\n\n{what}\n{why}\n\n{}\n", check.tier.name(), check.read_on())
 }
 
 /// Prints at once. Where standard output is closed, the exit code still says it.

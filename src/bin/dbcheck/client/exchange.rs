@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::answer::Answer;
-use crate::dialect::{Dialect, Place};
-use crate::wire::{Patience, Trouble, Wire};
+use crate::client::answer::Answer;
+use crate::client::dialect::{Dialect, Place};
+use crate::client::wire::{Patience, Trouble, Wire};
 
 /// Everything but the unreserved characters (RFC 3986 §2.3).
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

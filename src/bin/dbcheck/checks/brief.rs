@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::check::{Check, Tier};
-use crate::dialect::Place;
-use crate::likeness::{Likeness, is_missing, judge};
-use crate::load::in_parallel;
-use crate::run::{Run, answered, looks_ours, outcome, short};
-use crate::verdict::{Outcome, Pass, Stop, fail};
+use crate::checks::check::{Check, Tier};
+use crate::checks::run::{Run, answered, looks_ours, outcome, short};
+use crate::checks::verdict::{Outcome, Pass, Stop, fail};
+use crate::client::dialect::Place;
+use crate::client::likeness::{Likeness, is_missing, judge};
+use crate::client::load::in_parallel;
 
 pub(crate) const CHECKS: &[Check] = &[
     Check {

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::check::{Check, Tier};
-use crate::client::{Exchange, request};
-use crate::load::{Kept, Order, lost, wait, write};
-use crate::run::{Run, answered, short};
-use crate::verdict::{Outcome, Pass, Stop, fail};
-use crate::wire::{Trouble, Wire};
+use crate::checks::check::{Check, Tier};
+use crate::checks::run::{Run, answered, outcome, short};
+use crate::checks::verdict::{Outcome, Pass, Stop, fail};
+use crate::client::exchange::{Exchange, request};
+use crate::client::load::{Kept, Order, lost, wait, write};
+use crate::client::wire::{Trouble, Wire};
 
 pub(crate) const CHECKS: &[Check] = &[
     Check {
@@ -283,7 +283,7 @@ fn huge_head(run: &mut Run) -> Outcome {
         Ok(answer) if !answer.is_success() => Ok(Pass::Plainly),
         Err(Trouble::Closed | Trouble::Cut) => Ok(Pass::Plainly),
         _ => {
-            let got = crate::run::outcome(&Exchange::of(&wire, answer.clone()));
+            let got = outcome(&Exchange::of(&wire, answer.clone()));
             let expected = format!("expected an error or a close for a head of 4 MB, got {got}");
             Err(fail(expected).with(&Exchange::of(&wire, answer)))
         }

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::client::{Client, Exchange};
-use crate::likeness::{Likeness, judge};
-use crate::session::Session;
+use crate::client::exchange::{Client, Exchange};
+use crate::client::likeness::{Likeness, judge};
+use crate::client::session::Session;
 
 /// Does this for each item at the same time, on a thread each.
 pub(crate) fn in_parallel<T: Sync, R: Send>(

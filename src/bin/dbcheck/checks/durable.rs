@@ -2,11 +2,11 @@
 
 use rustix::process::Signal;
 
-use crate::check::{Check, Tier};
-use crate::client::encode;
-use crate::decoding::SPECIAL;
-use crate::run::{Run, differ_at, short, status_at};
-use crate::verdict::{Outcome, Pass, fail};
+use crate::checks::check::{Check, Tier};
+use crate::checks::decoding::SPECIAL;
+use crate::checks::run::{Run, differ_at, short, status_at};
+use crate::checks::verdict::{Outcome, Pass, fail};
+use crate::client::exchange::encode;
 
 pub(crate) const CHECKS: &[Check] = &[
     Check {

@@ -3,7 +3,7 @@
 //! A check is a function that returns an [`Outcome`], so that `?` ends it at the first thing that
 //! is wrong, with the bytes that show it.
 
-use crate::client::Exchange;
+use crate::client::exchange::Exchange;
 
 /// How a check ends.
 pub(crate) type Outcome = Result<Pass, Stop>;

@@ -1,10 +1,10 @@
 //! The conventions of the task: which status, and what body. Elsewhere nothing depends on them.
 
-use crate::answer::Flaw;
-use crate::check::{Check, Tier};
-use crate::client::Exchange;
-use crate::run::{Run, answered, differ_at, outcome, short, status_at};
-use crate::verdict::{Outcome, Pass, fail};
+use crate::checks::check::{Check, Tier};
+use crate::checks::run::{Run, answered, differ_at, outcome, short, status_at};
+use crate::checks::verdict::{Outcome, Pass, fail};
+use crate::client::answer::Flaw;
+use crate::client::exchange::Exchange;
 
 pub(crate) const CHECKS: &[Check] = &[
     Check {

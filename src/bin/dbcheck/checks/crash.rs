@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::check::{Check, Tier};
-use crate::client::Exchange;
-use crate::load::{Kept, Order, lost, wait, write};
-use crate::run::Run;
-use crate::torn::{damaged_middle, empty_file, torn_line};
-use crate::verdict::{Outcome, Pass, Stop, fail};
+use crate::checks::check::{Check, Tier};
+use crate::checks::run::{Run, Storm};
+use crate::checks::torn::{damaged_middle, empty_file, torn_line};
+use crate::checks::verdict::{Outcome, Pass, Stop, fail};
+use crate::client::load::{Kept, Order, lost, wait, write};
 
 pub(crate) const CHECKS: &[Check] = &[
     Check {
@@ -86,15 +85,6 @@ fn kill_keeps_answered(run: &mut Run) -> Outcome {
     Ok(pass)
 }
 
-/// What kills under concurrent writers showed.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Storm {
-    /// Pairs that were acknowledged and are not there, in a sentence, with a get that shows it.
-    lost: Option<(String, Vec<Exchange>)>,
-    /// Why the server did not start, and what it printed.
-    stuck: Option<(String, String)>,
-}
-
 fn kill_storm(run: &mut Run) -> Outcome {
     let storm = storm(run)?;
     let Some((expected, exchanges)) = &storm.lost else { return Ok(Pass::Plainly) };
@@ -121,7 +111,7 @@ fn storm(run: &mut Run) -> Result<Storm, Stop> {
 fn make_storm(run: &mut Run) -> Storm {
     let mut storm = Storm::default();
     let mut all: Vec<Kept> = Vec::new();
-    let rounds = run.options.rounds;
+    let rounds = run.setup.rounds;
     for round in 1..=rounds {
         let order = Order { tag: run.fresh("storm"), writers: 8, requests: 200, reads: false };
         // Other moments in each round; the answers have fewer than the writers would send.

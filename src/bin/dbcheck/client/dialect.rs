@@ -1,15 +1,8 @@
 //! The dialect: how this server wants to be asked, and what its answers look like.
 //!
-//! It is learned once, before the first check. The brief's own form is tried first, by GET, POST
-//! and PUT; where none works, other readings of the task that are found in the wild. A server that
-//! wants `/set/` has misread one thing, and not forty: the check `brief-form` says so, and every
-//! other check speaks the server's dialect. The same holds for what a missing key looks like, and
-//! for what stands around a value.
-
-use std::time::Duration;
-
-use crate::client::{Client, Exchange};
-use crate::wire::Trouble;
+//! A server that wants `/set/` has misread one thing, and not forty: the check `brief-form` says so,
+//! and every other check speaks the server's dialect. The same holds for what a missing key looks
+//! like, and for what stands around a value.
 
 /// Where a set has its pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +110,7 @@ impl Dialect {
     }
 
     /// Readings of the task, the brief's own first.
-    fn readings() -> impl Iterator<Item = Dialect> {
+    pub(crate) fn readings() -> impl Iterator<Item = Dialect> {
         let queries = [("/set", "/get"), ("/set/", "/get/"), ("/set/", "/get")];
         let by_query = queries.into_iter().flat_map(|(set_path, get_path)| {
             ["GET", "POST", "PUT"].map(|method| (method, Place::Query, set_path, get_path))
@@ -139,78 +132,9 @@ impl Dialect {
     }
 }
 
-/// Tries the readings, and returns the one that works with what was said in the brief's own form.
-pub(crate) fn learn(client: &Client, tag: &str) -> (Dialect, Vec<Exchange>) {
-    // Enough for a slow answer; a server that is silent to one reading is silent to many.
-    let mut client = client.with_timeout(client.patience.answer.min(Duration::from_secs(3)));
-    let mut first = Vec::new();
-    let mut silent = 0;
-    for (number, reading) in Dialect::readings().enumerate() {
-        client.dialect = reading;
-        let (key, value) = (format!("{tag}learn{number}"), format!("{tag}value{number}"));
-        let set = client.set(&key, &value);
-        let get = client.get(&key);
-        let trouble = [&set, &get].into_iter().any(|exchange| {
-            matches!(exchange.answer, Err(Trouble::Silent(_) | Trouble::Connect(_)))
-        });
-        let body = get.answer.as_ref().ok().filter(|answer| answer.is_success());
-        let body = body.map(|answer| String::from_utf8_lossy(&answer.body).into_owned());
-        if number == 0 {
-            first = vec![set.clone(), get.clone()];
-        }
-        if let Some(body) = body.filter(|body| set.is_success() && body.contains(&value)) {
-            client.dialect.works = true;
-            client.dialect.shape = shape(&body, &key, &value);
-            client.dialect.missing = missing(&client, &format!("{tag}absent"));
-            return (client.dialect, first);
-        }
-        silent += usize::from(trouble);
-        if silent == 3 {
-            break;
-        }
-    }
-    (Dialect::default(), first)
-}
-
-/// What stands around `value` in `body`.
-fn shape(body: &str, key: &str, value: &str) -> Shape {
-    if body == value {
-        return Shape::Alone;
-    }
-    if body.trim_end_matches(['\r', '\n']) == value {
-        return Shape::Newline;
-    }
-    if serde_json::from_str::<serde_json::Value>(body).is_ok() {
-        return Shape::Json;
-    }
-    let (before, behind) = body.split_once(value).unwrap_or((body, ""));
-    Shape::Within(before.replace(key, KEY), behind.replace(key, KEY))
-}
-
-fn missing(client: &Client, key: &str) -> Option<Missing> {
-    let answer = client.get(key).answer.ok()?;
-    let body = String::from_utf8_lossy(&answer.body).replace(key, KEY);
-    Some(Missing { status: answer.status, body })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn learns_what_stands_around_a_value() {
-        let within = |before: &str, behind: &str| Shape::Within(before.into(), behind.into());
-        for (body, wanted) in [
-            ("v1", Shape::Alone),
-            ("v1\r\n", Shape::Newline),
-            ("\"v1\"", Shape::Json),
-            ("{\"k1\": \"v1\"}", Shape::Json),
-            ("k1 is v1.", within("\u{1}key\u{1} is ", ".")),
-            ("<p>v1</p>", within("<p>", "</p>")),
-        ] {
-            assert_eq!(shape(body, "k1", "v1"), wanted, "{body}");
-        }
-    }
 
     #[test]
     fn tries_the_briefs_form_with_every_method_first() {

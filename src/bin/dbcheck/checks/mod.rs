@@ -1,0 +1,27 @@
+//! What is looked at: what checks share, the checks of each tier, and the table above them.
+
+pub(crate) mod verdict;
+
+pub(crate) mod run;
+
+pub(crate) mod check;
+
+mod brief;
+mod decoding;
+
+mod conventions;
+
+mod framing;
+mod requests;
+
+mod robust;
+
+mod durable;
+
+mod torn;
+
+mod crash;
+
+pub(crate) mod table;
+
+pub(crate) mod runner;
