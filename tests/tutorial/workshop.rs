@@ -202,6 +202,10 @@ impl Desk {
         bash.current_dir(self.path()).env("PATH", path).env("CURL_HOME", self.stand_ins());
         bash.env("LC_ALL", "C").env("CARGO_TERM_COLOR", "never").env("PYTHONUNBUFFERED", "1");
         bash.env_remove("RUST_BACKTRACE").env_remove("RUST_LIB_BACKTRACE").env_remove("BASH_ENV");
+        // curl would ask a proxy for its own localhost.
+        for name in ["http_proxy", "all_proxy", "ALL_PROXY"] {
+            bash.env_remove(name);
+        }
         bash
     }
 }

@@ -3,12 +3,11 @@
 //!
 //! A lab that breaks everything, or nothing, would teach something that is not so.
 
-#![allow(clippy::disallowed_methods, reason = "a test that can't have a thread has failed")]
-
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::{Mutex, OnceLock};
+use std::sync::Mutex;
 use std::thread;
+
+use crate::common::example;
 
 /// How many run at the same time. Most of the time they wait.
 const LABS_AT_A_TIME: usize = 6;
@@ -39,21 +38,8 @@ const LABS: [(&str, Subject, Subject); 11] = [
     ("who-may-ask", Step(11), Step(12)),
 ];
 
-/// The folder of the examples, which are built here: asked for this test alone, cargo would not.
-fn examples() -> &'static Path {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        let test = std::env::current_exe().unwrap();
-        let target = test.ancestors().nth(3).unwrap();
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--examples", "--target-dir"]).arg(target);
-        assert!(cargo.status().unwrap().success());
-        target.join("debug/examples")
-    })
-}
-
 fn lab(arguments: &[&str]) -> Output {
-    let mut lab = Command::new(examples().join("lab"));
+    let mut lab = Command::new(example("lab"));
     lab.args(arguments).stdin(Stdio::null()).output().unwrap()
 }
 
@@ -62,7 +48,7 @@ fn wrong(name: &str, subject: Subject, expected: i32) -> Option<String> {
     let output = match subject {
         Step(number) => lab(&[name, "--step", &number.to_string()]),
         Bug(bug) => {
-            let program = examples().join("bad_server");
+            let program = example("bad_server");
             let options = format!("--port {{port}} --data '{{data}}' --bug {bug}");
             lab(&[name, "--cmd", &format!("exec '{}' {options}", program.display())])
         }

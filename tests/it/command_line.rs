@@ -1,10 +1,8 @@
 //! The command line: what it prints, where, and with which exit code.
 //!
 //! Commands that end are run with `assert_cmd`; a server that keeps running is one of
-//! `tests/common`. A file that can't be read is a folder, a path below a file, or a device: the
+//! [`crate::common`]. A file that can't be read is a folder, a path below a file, or a device: the
 //! tests may be run by root, who may read whatever is a file.
-
-mod common;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -13,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
-use common::{PATIENCE, Server, Wire, program};
+use crate::common::{PATIENCE, Server, Wire, program};
 use predicates::prelude::*;
 use predicates::str::{contains, is_empty, starts_with};
 

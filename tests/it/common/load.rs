@@ -2,8 +2,6 @@
 //!
 //! The harness in `mod.rs` fails a test when a connection ends; here that is what is waited for.
 
-#![allow(dead_code, unreachable_pub, reason = "each test file is a crate, and uses a part of this")]
-
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -13,14 +11,14 @@ use std::time::Instant;
 use crate::common::{PATIENCE, Server};
 
 /// A connection that may end at any time.
-pub struct Client {
+pub(crate) struct Client {
     stream: TcpStream,
     received: Vec<u8>,
 }
 
 /// What became of a request.
 #[derive(Debug)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     Answered {
         status: u16,
         body: String,
@@ -32,7 +30,7 @@ pub enum Outcome {
 }
 
 impl Client {
-    pub fn connect(address: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn connect(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
@@ -41,7 +39,7 @@ impl Client {
     }
 
     /// Sends a GET and waits for what becomes of it.
-    pub fn ask(&mut self, target: &str) -> Outcome {
+    pub(crate) fn ask(&mut self, target: &str) -> Outcome {
         let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         self.received.clear();
         let sent = self.stream.write_all(request.as_bytes());
@@ -82,24 +80,24 @@ fn whole(received: &[u8]) -> Option<Outcome> {
 
 /// What a writer knows of one of its keys.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Count {
+pub(crate) struct Count {
     /// The last value that was sent.
-    pub sent: u64,
+    pub(crate) sent: u64,
     /// The last value that was answered with 200, or read.
-    pub kept: u64,
+    pub(crate) kept: u64,
 }
 
 /// Keys and what is known of them.
-pub type Ledger = BTreeMap<String, Count>;
+pub(crate) type Ledger = BTreeMap<String, Count>;
 
 /// The value for a count: long enough that a line cut short shows.
-pub fn value(count: u64) -> String {
+pub(crate) fn value(count: u64) -> String {
     format!("{count}-{}-{count}", "v".repeat(usize::try_from(count % 90).unwrap()))
 }
 
 /// Sets the keys of `ledger` in turn, each to its next value, on one connection, until that ends.
 /// Adds to `answered` as it goes, and returns how it ended.
-pub fn set_until_the_end(
+pub(crate) fn set_until_the_end(
     address: SocketAddr,
     ledger: &mut Ledger,
     answered: &AtomicUsize,
@@ -124,14 +122,14 @@ pub fn set_until_the_end(
 }
 
 /// A ledger for each of so many writers, of four keys each.
-pub fn ledgers(writers: usize) -> Vec<Ledger> {
+pub(crate) fn ledgers(writers: usize) -> Vec<Ledger> {
     let keys = |writer| (0..4).map(move |key| (format!("key{writer}-{key}"), Count::default()));
     (0..writers).map(|writer| keys(writer).collect()).collect()
 }
 
 /// Checks that the server has for each key a value that was sent, and none older than the last
 /// that was answered. What it has now counts as answered from now on.
-pub fn check(server: &Server, ledgers: &mut [Ledger]) {
+pub(crate) fn check(server: &Server, ledgers: &mut [Ledger]) {
     let mut client = Client::connect(server.address()).unwrap();
     for (key, count) in ledgers.iter_mut().flatten() {
         let found = match client.ask(&format!("/get?key={key}")) {

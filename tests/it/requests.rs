@@ -1,12 +1,10 @@
 //! The two requests, row by row: what they store and answer, how their query is read, and that
 //! whatever else is asked stores nothing.
 
-mod common;
-
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime};
 
-use common::{Answer, Server, Wire};
+use crate::common::{Answer, Server, Wire};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 

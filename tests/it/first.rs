@@ -1,8 +1,6 @@
 //! The task itself, as a user would try it, and with a client that is not ours.
 
-mod common;
-
-use common::Server;
+use crate::common::Server;
 
 #[test]
 fn what_was_set_is_there_after_a_kill() {
@@ -22,7 +20,8 @@ fn what_was_set_is_there_after_a_kill() {
 #[test]
 fn another_http_client_finds_nothing_strange() {
     let server = Server::start(&[]);
-    let agent = ureq::Agent::new_with_defaults();
+    // Whatever http_proxy says: a proxy has another localhost.
+    let agent = ureq::Agent::from(ureq::Agent::config_builder().proxy(None).build());
     let url = |target: &str| format!("http://localhost:{}{target}", server.port);
     let set = agent.get(url("/set?a=b%20c")).call().unwrap();
     assert_eq!(

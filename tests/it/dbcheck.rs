@@ -1,8 +1,6 @@
 //! dbcheck from the outside: our own server gets full marks, a wrong command line says what is
 //! wrong, and no server, whatever it sends, makes the checker hang or panic.
 
-#![allow(clippy::disallowed_methods, reason = "a test that can't have a thread has failed")]
-
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output};

@@ -4,9 +4,7 @@
 //! In each case a request that stores the key `evil` follows in the same packet. A server that takes
 //! the doubtful part for harmless serves it.
 
-mod common;
-
-use common::Server;
+use crate::common::Server;
 
 const EVIL: &[u8] = b"GET /set?evil=1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
 

@@ -4,10 +4,6 @@
 //! and `src/compaction.rs` with a disk that fails on demand; here it is the real binary, and
 //! strace(1) where that is installed.
 
-mod common;
-#[path = "common/load.rs"]
-mod load;
-
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
@@ -19,8 +15,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Answer, PATIENCE, Server, Wire, program};
-use load::{Client, Outcome, check, ledgers, set_until_the_end};
+use crate::common::load::{Client, Outcome, check, ledgers, set_until_the_end};
+use crate::common::{Answer, PATIENCE, Server, Wire, program};
 use tempfile::TempDir;
 
 /// Waits for a condition that nothing announces.

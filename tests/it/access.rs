@@ -1,8 +1,6 @@
 //! Who may ask, rule by rule: programs of this machine, and not the web pages that its browsers show.
 
-mod common;
-
-use common::{Answer, Server, Wire};
+use crate::common::{Answer, Server, Wire};
 
 /// The answer to GET with these field lines beside Host, on a connection that stays open.
 fn ask(wire: &mut Wire, target: &str, host: &str, fields: &str) -> Answer {

@@ -1,17 +1,13 @@
 //! How the server ends: what has begun is answered, nothing that was answered is lost.
 
-mod common;
-#[path = "common/load.rs"]
-mod load;
-
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, Server, Wire};
-use load::{Outcome, check, ledgers, set_until_the_end};
+use crate::common::load::{Outcome, check, ledgers, set_until_the_end};
+use crate::common::{PATIENCE, Server, Wire};
 
 /// Twice what the server promises, and more than a busy machine needs on top.
 const SOON: Duration = Duration::from_secs(10);

@@ -4,16 +4,16 @@
 //! them fails; here dbcheck is held to that list. A check that finds nothing wrong anywhere would
 //! pass every server, so each must be in the list.
 
-#![allow(clippy::disallowed_methods, reason = "a test that can't have a thread has failed")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::{Condvar, Mutex, OnceLock};
+use std::sync::{Condvar, Mutex};
 use std::thread;
 
 use serde_json::Value;
+
+use crate::common::example;
 
 /// Names of checks.
 type Names = BTreeSet<String>;
@@ -32,7 +32,7 @@ struct Bug {
 fn table() -> Vec<Bug> {
     let mut options = Vec::new();
     let mut bugs = Vec::new();
-    for line in include_str!("bugs.txt").lines() {
+    for line in include_str!("../bugs.txt").lines() {
         if line.starts_with("--") {
             options = line.split_whitespace().map(str::to_string).collect();
         } else if !line.is_empty() && !line.starts_with('#') {
@@ -53,27 +53,6 @@ fn table() -> Vec<Bug> {
         }
     }
     bugs
-}
-
-/// Where cargo puts examples. It builds them here: asked for this test alone, it would not.
-fn example(name: &str) -> PathBuf {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    let folder = FOLDER.get_or_init(|| {
-        let test = std::env::current_exe().unwrap();
-        let profile = test.ancestors().nth(2).unwrap();
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--example", "bad_server", "--example", "starter"]);
-        cargo.arg("--target-dir").arg(profile.parent().unwrap());
-        let is_debug = profile.ends_with("debug");
-        cargo.arg("--profile").arg(if is_debug {
-            "dev".as_ref()
-        } else {
-            profile.file_name().unwrap()
-        });
-        assert!(cargo.status().unwrap().success());
-        profile.join("examples")
-    });
-    folder.join(name)
 }
 
 /// What dbcheck says of each check, and its note.

@@ -4,17 +4,13 @@
 //! time. The longer times would make the tests long, so there a server in this process has them
 //! shortened; `the_times_are_those_of_the_contract` says what they are otherwise.
 
-#![allow(clippy::disallowed_methods, reason = "a test that can't have a thread has failed")]
-
-mod common;
-
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, Server, Wire};
+use crate::common::{PATIENCE, Server, Wire};
 use dbserver::{Config, Limits, Store, listener, serve};
 use rustix::net::sockopt;
 

@@ -3,11 +3,9 @@
 //!
 //! What two programs in a row might read differently is in `smuggling.rs`.
 
-mod common;
-
 use std::io::Write as _;
 
-use common::{Answer, Server, Wire};
+use crate::common::{Answer, Server, Wire};
 
 const SET: &[u8] = b"GET /set?a=b HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const GET: &[u8] = b"GET /get?key=a HTTP/1.1\r\nHost: localhost\r\n\r\n";

@@ -3,46 +3,62 @@
 //! On failure it prints what the server wrote to standard error, and each [`Wire`] what was sent
 //! and received.
 
-#![allow(clippy::disallowed_methods, reason = "a test that can't have a thread has failed")]
-#![allow(dead_code, unreachable_pub, reason = "each test file is a crate, and uses a part of this")]
+pub(crate) mod load;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 /// Longer than anything here may take, on a slow and busy machine.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The program under test, ready to be given arguments.
-pub fn program() -> Command {
+pub(crate) fn program() -> Command {
     Command::new(assert_cmd::cargo::cargo_bin!("dbserver"))
 }
 
+/// An example of this repository. Cargo builds them all for `cargo test`, and none for one test.
+pub(crate) fn example(name: &str) -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let test = std::env::current_exe().unwrap();
+        let profile = test.ancestors().nth(2).unwrap();
+        let is_debug = profile.ends_with("debug");
+        let name = if is_debug { "dev".as_ref() } else { profile.file_name().unwrap() };
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--examples", "--profile"]).arg(name);
+        cargo.arg("--target-dir").arg(profile.parent().unwrap());
+        assert!(cargo.status().unwrap().success());
+        profile.join("examples")
+    });
+    folder.join(name)
+}
+
 /// A server that runs, with a folder of its own.
-pub struct Server {
-    pub child: Child,
-    pub port: u16,
-    pub folder: Arc<TempDir>,
+pub(crate) struct Server {
+    pub(crate) child: Child,
+    pub(crate) port: u16,
+    pub(crate) folder: Arc<TempDir>,
     /// What it wrote to standard error so far.
-    pub stderr: Arc<Mutex<String>>,
+    pub(crate) stderr: Arc<Mutex<String>>,
     stderr_thread: Option<JoinHandle<()>>,
     stdout_thread: Option<JoinHandle<String>>,
 }
 
 impl Server {
     /// Starts one with a new data file and these options besides.
-    pub fn start(options: &[&str]) -> Self {
+    pub(crate) fn start(options: &[&str]) -> Self {
         Self::start_in(Arc::new(tempfile::tempdir().unwrap()), options)
     }
 
     /// Starts one on the data file in `folder`.
-    pub fn start_in(folder: Arc<TempDir>, options: &[&str]) -> Self {
+    pub(crate) fn start_in(folder: Arc<TempDir>, options: &[&str]) -> Self {
         let mut command = program();
         command.args(options);
         if !options.contains(&"--memory") && !options.contains(&"--data") {
@@ -52,7 +68,7 @@ impl Server {
     }
 
     /// Starts this command, which must end up running the server, on port 0.
-    pub fn start_command(folder: Arc<TempDir>, mut command: Command) -> Self {
+    pub(crate) fn start_command(folder: Arc<TempDir>, mut command: Command) -> Self {
         let mut child = command
             .args(["--port", "0"])
             .stdin(Stdio::null())
@@ -72,9 +88,22 @@ impl Server {
                 }
             })
         };
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut ready = String::new();
-        stdout.read_line(&mut ready).unwrap();
+        let (say_ready, is_ready) = mpsc::channel();
+        let stdout_thread = {
+            let mut stdout = BufReader::new(child.stdout.take().unwrap());
+            thread::spawn(move || {
+                let mut text = String::new();
+                let _ = stdout.read_line(&mut text);
+                let _ = say_ready.send(text.clone());
+                let _ = stdout.read_to_string(&mut text);
+                text
+            })
+        };
+        let ready = is_ready.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+            // What keeps silent would keep this test waiting.
+            let _ = child.kill();
+            String::new()
+        });
         let port = ready
             .trim_end()
             .trim_end_matches('/')
@@ -86,11 +115,6 @@ impl Server {
             let _ = stderr_thread.join();
             panic!("not ready: {ready:?}, {status:?}\n{}", stderr.lock().unwrap());
         };
-        let stdout_thread = thread::spawn(move || {
-            let mut rest = String::new();
-            let _ = stdout.read_to_string(&mut rest);
-            ready + &rest
-        });
         Server {
             child,
             port,
@@ -102,28 +126,28 @@ impl Server {
     }
 
     /// The data file.
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data.jsonl")
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         ([127, 0, 0, 1], self.port).into()
     }
 
     /// A new connection to it.
-    pub fn connect(&self) -> Wire {
+    pub(crate) fn connect(&self) -> Wire {
         Wire::connect(self.address())
     }
 
     /// The answer to one request on a connection of its own.
-    pub fn get(&self, target: &str) -> Answer {
+    pub(crate) fn get(&self, target: &str) -> Answer {
         let mut wire = self.connect();
         wire.get(target)
     }
 
     /// The answer to these bytes on a connection of their own, which the server then ends: cleanly,
     /// and without a second answer.
-    pub fn only_answer(&self, bytes: impl AsRef<[u8]>) -> Answer {
+    pub(crate) fn only_answer(&self, bytes: impl AsRef<[u8]>) -> Answer {
         let mut wire = self.connect();
         let answer = wire.send(bytes).answer();
         wire.expect_end();
@@ -131,21 +155,21 @@ impl Server {
     }
 
     /// Sends a signal: `TERM`, `INT`, `KILL`, `STOP`, ...
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let status =
             Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();
         assert!(status.unwrap().success());
     }
 
     /// Kills it with SIGKILL, and returns its folder.
-    pub fn kill(mut self) -> Arc<TempDir> {
+    pub(crate) fn kill(mut self) -> Arc<TempDir> {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         Arc::clone(&self.folder)
     }
 
     /// Waits for its end, and returns the exit code and all that it printed on standard output.
-    pub fn wait(mut self) -> (Option<i32>, String) {
+    pub(crate) fn wait(mut self) -> (Option<i32>, String) {
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -160,7 +184,7 @@ impl Server {
     }
 
     /// Stops it with SIGTERM and checks that it ends as it should; returns its folder.
-    pub fn stop(self) -> Arc<TempDir> {
+    pub(crate) fn stop(self) -> Arc<TempDir> {
         let folder = Arc::clone(&self.folder);
         let line = format!("Started Simple DB server on http://localhost:{}/\n", self.port);
         self.signal("TERM");
@@ -181,8 +205,8 @@ impl Drop for Server {
 }
 
 /// A connection that remembers what went over it.
-pub struct Wire {
-    pub stream: TcpStream,
+pub(crate) struct Wire {
+    pub(crate) stream: TcpStream,
     sent: Vec<u8>,
     received: Vec<u8>,
     /// How much of `received` has been taken by [`Wire::answer`].
@@ -191,16 +215,16 @@ pub struct Wire {
 
 /// What came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    pub status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     /// Status line and fields, without the empty line.
-    pub head: String,
-    pub body: Vec<u8>,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
     /// A field's value, if it is there exactly once.
-    pub fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let mut values = self.head.lines().skip(1).filter_map(|line| {
             let (field, value) = line.split_once(':')?;
             field.eq_ignore_ascii_case(name).then(|| value.trim())
@@ -210,17 +234,17 @@ impl Answer {
         value
     }
 
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 
-    pub fn closes(&self) -> bool {
+    pub(crate) fn closes(&self) -> bool {
         self.field("Connection") == Some("close")
     }
 }
 
 impl Wire {
-    pub fn connect(address: SocketAddr) -> Self {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -229,31 +253,31 @@ impl Wire {
     }
 
     /// Sends these bytes as they are.
-    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         self.sent.extend_from_slice(bytes.as_ref());
         self.stream.write_all(bytes.as_ref()).unwrap();
         self
     }
 
     /// Ends our side of the connection.
-    pub fn end(&mut self) -> &mut Self {
+    pub(crate) fn end(&mut self) -> &mut Self {
         self.stream.shutdown(Shutdown::Write).unwrap();
         self
     }
 
     /// Sends a plain GET and returns the answer.
-    pub fn get(&mut self, target: &str) -> Answer {
+    pub(crate) fn get(&mut self, target: &str) -> Answer {
         self.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
         self.answer()
     }
 
     /// The next answer, to a request that was not HEAD.
-    pub fn answer(&mut self) -> Answer {
+    pub(crate) fn answer(&mut self) -> Answer {
         self.answer_to("GET")
     }
 
     /// The next answer, to a request with this method.
-    pub fn answer_to(&mut self, method: &str) -> Answer {
+    pub(crate) fn answer_to(&mut self, method: &str) -> Answer {
         let end = loop {
             let new = &self.received[self.taken..];
             if let Some(end) = new.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -275,13 +299,13 @@ impl Wire {
     }
 
     /// Reads to the end of the connection, which must come without a reset, and returns what came.
-    pub fn rest(&mut self) -> Vec<u8> {
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
         while self.more() {}
         self.received[self.taken..].to_vec()
     }
 
     /// Checks that the server ends the connection without another byte.
-    pub fn expect_end(&mut self) {
+    pub(crate) fn expect_end(&mut self) {
         let rest = self.rest();
         assert_eq!(rest.escape_ascii().to_string(), "");
     }

@@ -1,0 +1,43 @@
+//! The tests from the outside: the real programs, their wire, their files and their exit codes.
+//!
+//! They are one crate, which links once. `cargo test --test it shutdown` runs one module of it,
+//! `cargo test --test it -- --list` lists what there is. The tutorial has a crate of its own,
+//! `tests/tutorial`.
+//!
+//! ```text
+//!  common         a running server for a test, and connections that remember
+//!  first          start here: the task's own example, from outside
+//!  requests       the two requests and their query
+//!  framing        where a request ends and the next begins
+//!  smuggling      what two programs in a row might understand differently
+//!  one_write      what is ready together goes out together
+//!  access         who may ask
+//!  slow_clients   those who take their time
+//!  faults         thousands of clients, nonsense, no descriptors left
+//!  shutdown       how it ends
+//!  command_line   what it prints, and its exit codes
+//!  durability     what is there after a kill, a cut, a full disk
+//!  labs           the tutorial's labs break what they are about
+//!  dbcheck        the checker from the outside
+//!  dbcheck_bugs   the checker on servers whose faults are known
+//!  reading_order  the source is read in one order
+//! ```
+
+#![allow(clippy::disallowed_methods, reason = "a test that can't have a thread has failed")]
+
+mod access;
+mod command_line;
+mod common;
+mod dbcheck;
+mod dbcheck_bugs;
+mod durability;
+mod faults;
+mod first;
+mod framing;
+mod labs;
+mod one_write;
+mod reading_order;
+mod requests;
+mod shutdown;
+mod slow_clients;
+mod smuggling;
