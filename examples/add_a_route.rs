@@ -6,7 +6,7 @@
 //! 1
 //! ```
 
-use dbserver::response::Status;
+use dbserver::Status;
 use dbserver::{Config, Routes, Store, listener, serve};
 
 fn main() -> anyhow::Result<()> {

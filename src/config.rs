@@ -3,11 +3,11 @@
 //!
 //! A program that embeds the server changes what it needs and takes the rest from `default()`.
 //!
-//! Next: [`crate::listener`].
+//! Next: [`crate::net`], the first room.
 
 use std::time::Duration;
 
-use crate::router::Routes;
+use crate::http::router::Routes;
 
 /// What there is to choose about a server.
 #[derive(Debug, Clone)]

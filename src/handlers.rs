@@ -4,12 +4,12 @@
 //! itself. Both are as short as the sentence that describes them; that is what the modules around
 //! them are for.
 //!
-//! Next: [`crate::query`], which they ask first.
+//! Next: [`crate::store`], where the pairs are.
 
-use crate::query;
-use crate::refusal::Refusal;
-use crate::response::{Reply, Sent, Status};
-use crate::store::Store;
+use crate::http::query;
+use crate::http::refusal::Refusal;
+use crate::http::response::{Reply, Sent, Status};
+use crate::store::file::Store;
 
 /// `GET /get?key=<key>`: 200 and the value, or 404 and nothing.
 ///

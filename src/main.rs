@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Context as _;
+use dbserver::net::listener;
 use dbserver::options::{self, Command, Options};
-use dbserver::{Config, Keeping, Store, listener, serve};
+use dbserver::watch::warning::{complain, warn};
+use dbserver::{Config, Keeping, Store, serve};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -20,14 +22,14 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(sentence) => {
-            complain(&format!("{sentence}\nTry 'dbserver --help'."));
+            complain(format_args!("{sentence}\nTry 'dbserver --help'."));
             return ExitCode::from(2);
         }
     };
     match run(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&format!("{error:#}"));
+            complain(format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -39,8 +41,8 @@ fn run(options: &Options) -> anyhow::Result<()> {
     let listeners = listener::bind(&options.host, options.port)?;
     let address = listeners.first().context("no listener")?.local_addr()?;
     if !address.ip().is_loopback() {
-        complain(&format!(
-            "warning: {} is not a loopback address: whoever reaches it can read and write",
+        warn(format_args!(
+            "{} is not a loopback address: whoever reaches it can read and write",
             address.ip()
         ));
     }
@@ -96,8 +98,8 @@ fn room_for(wanted: usize) -> usize {
     let room = now.current.map_or(u64::MAX, |files| files.saturating_sub(OURS).max(1));
     let room = usize::try_from(room).unwrap_or(usize::MAX);
     if room < wanted {
-        complain(&format!(
-            "warning: the system's limit on open files leaves room for {room} connections, not {wanted}"
+        warn(format_args!(
+            "the system's limit on open files leaves room for {room} connections, not {wanted}"
         ));
     }
     room.min(wanted)
@@ -107,8 +109,4 @@ fn room_for(wanted: usize) -> usize {
 fn say(text: &str) {
     let mut output = std::io::stdout();
     let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
-}
-
-fn complain(text: &str) {
-    let _ = writeln!(std::io::stderr(), "dbserver: {text}");
 }

@@ -15,8 +15,8 @@ use std::time::Duration;
 use lexopt::{Arg, Parser, ValueExt as _};
 
 use crate::config::Config;
-use crate::journal::SyncWhen;
-use crate::store::Keeping;
+use crate::store::file::Keeping;
+use crate::store::journal::SyncWhen;
 
 /// What `--help` prints.
 pub const HELP: &str = "\

@@ -1,7 +1,7 @@
 //! What was answered with 200 is there after a kill, a cut, a full disk and a failing sync.
 //!
-//! The order of the calls to the system, and what a failing one does, is tested in `src/journal.rs`
-//! and `src/compaction.rs` with a disk that fails on demand; here it is the real binary, and
+//! The order of the calls to the system, and what a failing one does, is tested in `src/store/journal.rs`
+//! and `src/store/compaction.rs` with a disk that fails on demand; here it is the real binary, and
 //! strace(1) where that is installed.
 
 use std::collections::BTreeSet;

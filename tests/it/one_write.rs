@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::sync::Mutex;
 
 use crate::common::Wire;
-use dbserver::stage::{self, Stage};
+use dbserver::watch::stage::{self, Stage};
 use dbserver::{Config, Store, listener, serve};
 
 /// A key that only this test asks for.

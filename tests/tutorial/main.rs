@@ -204,7 +204,7 @@ fn each_step_is_named_in_its_chapter() {
 #[test]
 fn the_guided_reading_has_the_modules_in_their_order() {
     let [tutorial, _] = texts();
-    none(&order::reading(&tutorial, &order::modules(&order::lib())));
+    none(&order::reading(&tutorial, &order::modules(order::source)));
 }
 
 #[test]

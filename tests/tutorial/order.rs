@@ -69,13 +69,24 @@ pub(crate) fn steps(document: &Document, steps: &[String]) -> Vec<String> {
     missing.map(|step| format!("{}: {step} is not in its chapter\n", document.name)).collect()
 }
 
-/// The names of the library's modules, in the order of their `mod` lines.
-pub(crate) fn modules(lib: &str) -> Vec<&str> {
-    lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect()
+/// The library's files below `src`, without their `.rs`, in the order of their `mod` lines. `source`
+/// has the text of a file; a room is a file `mod.rs` whose own lines follow.
+pub(crate) fn modules(source: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let lines = |text: &str| -> Vec<String> {
+        let names =
+            text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+        names.map(str::to_string).collect()
+    };
+    let lib = source("lib.rs").unwrap_or_default();
+    let inside = |name: String| match source(&format!("{name}/mod.rs")) {
+        Some(room) => lines(&room).iter().map(|inner| format!("{name}/{inner}")).collect(),
+        None => vec![name],
+    };
+    lines(&lib).into_iter().flat_map(inside).collect()
 }
 
 /// Modules that the guided reading does not name, or too early.
-pub(crate) fn reading(document: &Document, modules: &[&str]) -> Vec<String> {
+pub(crate) fn reading(document: &Document, modules: &[String]) -> Vec<String> {
     let Some(text) = chapter(document, GUIDED_READING) else {
         return vec![format!("{}: there is no chapter {GUIDED_READING}\n", document.name)];
     };
@@ -118,9 +129,9 @@ pub(crate) fn chapters_of_checks(document: &Document) -> Vec<String> {
     checks.filter_map(wrong).collect()
 }
 
-/// The library's own list of modules.
-pub(crate) fn lib() -> String {
-    std::fs::read_to_string(workshop::root().join("src/lib.rs")).unwrap()
+/// A file of the library.
+pub(crate) fn source(name: &str) -> Option<String> {
+    std::fs::read_to_string(workshop::root().join("src").join(name)).ok()
 }
 
 #[cfg(test)]
@@ -138,7 +149,7 @@ mod tests {
 ## In an interview
 step02_b
 ## 13. Reading
-`src/a.rs`, `src/c.rs`, [b](src/b.rs)
+`src/a.rs`, `src/r/c.rs`, [b](src/b.rs)
 ";
 
     #[test]
@@ -154,15 +165,19 @@ step02_b
             steps(&document, &names),
             ["T.md: step02_b is not in its chapter\n", "T.md: step03_c is not in its chapter\n"]
         );
-        let lib = "pub mod a;\nmod x;\npub mod b;\npub mod c;\npub mod d;\n";
+        let source = |name: &str| match name {
+            "lib.rs" => Some("pub mod a;\nmod x;\npub mod b;\npub mod r;\n".to_string()),
+            "r/mod.rs" => Some("//! Room.\npub mod c;\npub mod d;\n".to_string()),
+            _ => None,
+        };
         assert_eq!(
-            reading(&document, &modules(lib)),
+            reading(&document, &modules(source)),
             [
-                "chapter 13 names src/c.rs before b, in its line 2\n",
-                "chapter 13 does not name src/d.rs\n",
+                "chapter 13 names src/r/c.rs before b, in its line 2\n",
+                "chapter 13 does not name src/r/d.rs\n",
             ]
         );
-        assert_eq!(reading(&document, &["a", "c", "b"]), [""; 0]);
-        assert_eq!(modules(&super::lib()).len(), 29);
+        assert_eq!(reading(&document, &["a", "r/c", "b"].map(str::to_string)), [""; 0]);
+        assert!(modules(super::source).contains(&"http/head".to_string()));
     }
 }

@@ -1,0 +1,107 @@
+//! The answers: from a whole request to the bytes of its answer, without a socket.
+//!
+//! 1. Every request gets one answer, in the order of the requests: what its handler says, or the
+//!    refusal of whoever on the way there does not go on.
+//! 2. A panic in a handler is the problem of that request. What it had written is taken back, and it
+//!    is answered with 500.
+//! 3. Answers are collected until the connection writes them.
+//!
+//! The naive version lets the panic end the thread, and the client waits for an answer that never
+//! comes.
+//!
+//! Next: [`crate::http::access`], the first that a request meets here.
+
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::SystemTime;
+
+use crate::config::Config;
+use crate::http::access;
+use crate::http::access_log;
+use crate::http::refusal::Refusal;
+use crate::http::request::Request;
+use crate::http::response::{Clock, Persistence, Reply};
+use crate::store::file::Store;
+use crate::watch::stage::{Stage, reached};
+
+/// Answers are written when they have grown to this many bytes, even if more could be answered.
+pub(crate) const OUTPUT_FULL: usize = 64 << 10;
+
+/// The answers of one connection that are not written yet, and what it takes to make them.
+pub(crate) struct Answers<'s> {
+    store: &'s Store,
+    config: &'s Config,
+    output: Vec<u8>,
+    clock: Clock,
+    log: Option<access_log::Lines>,
+}
+
+impl<'s> Answers<'s> {
+    pub(crate) fn new(
+        store: &'s Store,
+        config: &'s Config,
+        client: IpAddr,
+        now: SystemTime,
+    ) -> Self {
+        let log = config.log.then(|| access_log::Lines::new(client));
+        Answers { store, config, output: Vec::new(), clock: Clock::new(now), log }
+    }
+
+    /// Has the answers from now on bear this time.
+    pub(crate) fn tick(&mut self, now: SystemTime) {
+        self.clock.tick(now);
+    }
+
+    /// The bytes that are to be written.
+    pub(crate) fn ready(&self) -> &[u8] {
+        &self.output
+    }
+
+    /// They have been written, or never will be.
+    pub(crate) fn clear(&mut self) {
+        self.output.clear();
+        if self.output.capacity() > OUTPUT_FULL {
+            self.output = Vec::new();
+        }
+        if let Some(log) = &mut self.log {
+            log.print();
+        }
+    }
+
+    /// Appends the answer to the output, and returns whether the connection stays open.
+    pub(crate) fn answer(&mut self, request: &Request<'_>, last: bool) -> bool {
+        let Request { method, path, query, .. } = *request;
+        reached(Stage::Parsed { method, path, query });
+        let persistence = if last { Persistence::Close } else { request.persistence };
+        let with_body = method != "HEAD";
+        let date = self.clock.date();
+        let output = &mut self.output;
+        let before = output.len();
+        // A panic in a handler is that request's problem alone.
+        let served = catch_unwind(AssertUnwindSafe(|| {
+            access::check(request, &self.config.allow_hosts)?;
+            let handler = self.config.routes.find(method, path)?;
+            handler(self.store, query, Reply { output, date, persistence, with_body })
+        }));
+        let sent = served.unwrap_or(Err(Refusal::Panic)).unwrap_or_else(|refusal| {
+            let output = &mut self.output;
+            output.truncate(before);
+            refusal.send(Reply { output, date, persistence, with_body })
+        });
+        if let Some(log) = &mut self.log {
+            log.add(request.line, sent, date);
+        }
+        persistence != Persistence::Close
+    }
+
+    /// Appends the last answer: what was wrong with `input`.
+    pub(crate) fn refuse(&mut self, refusal: &Refusal, input: &[u8]) {
+        // What was asked for is known even where the rest is not: HEAD gets no body (RFC 9110 §9.3.2).
+        let with_body = !input.trim_ascii_start().starts_with(b"HEAD ");
+        let (output, date) = (&mut self.output, self.clock.date());
+        let sent = refusal.send(Reply { output, date, persistence: Persistence::Close, with_body });
+        if let Some(log) = &mut self.log {
+            log.add(input, sent, date);
+        }
+    }
+}

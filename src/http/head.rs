@@ -1,0 +1,167 @@
+//! The head: where it ends in the bytes that have come.
+//!
+//! TCP carries bytes, not messages. One read may bring half a request, or three and a half; the
+//! naive version takes each read for one request, which works on every developer's machine and
+//! nowhere else. Here the bytes are searched for the empty line that ends the head, before anyone
+//! tries to understand them:
+//!
+//! 1. Each byte is looked at once, however many reads they come in: a client that sends single
+//!    bytes costs us n steps. Parsing anew at each read would cost n². (Whole lines are parsed
+//!    early, so that nonsense is refused at once; that is bounded by the number of lines.)
+//! 2. A line ends with CR LF. LF alone is refused, though RFC 9112 §2.2 would allow it: two
+//!    programs in a row that disagree about where lines end is one more way to smuggle requests.
+//! 3. One empty line before the request line is skipped (RFC 9112 §2.2), more are refused.
+//! 4. No head is larger than the limit: a client can't fill our memory with one.
+//!
+//! Next: [`crate::http::request`], which reads the lines that were found.
+
+use crate::http::refusal::Refusal;
+
+/// How far the search has come in the input of one connection. Positions count from the first
+/// unread byte.
+#[derive(Debug, Default)]
+pub struct HeadSearch {
+    /// Where the request line begins: 0, or 2 behind an empty line.
+    start: usize,
+    /// Where the line begins that is being searched.
+    line: usize,
+    /// How many bytes have been looked at.
+    searched: usize,
+    /// Whether the request line has ended.
+    has_line: bool,
+}
+
+/// What the search found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A whole head, from its request line up to and with the empty line.
+    Head(std::ops::Range<usize>),
+    /// At least one more whole line, which is worth a look: nonsense can be refused before the
+    /// rest of it arrives. It begins at this position.
+    Lines(usize),
+    /// Nothing new.
+    Nothing,
+}
+
+impl HeadSearch {
+    /// Searches what is new in `input`, which begins with the bytes of the calls before.
+    ///
+    /// # Errors
+    /// Where no head can come of this: a bare LF, empty lines, a first byte that begins no
+    /// method, or more than `max_bytes` without an end.
+    pub fn look(&mut self, input: &[u8], max_bytes: usize) -> Result<Found, Refusal> {
+        let mut found = Found::Nothing;
+        while let Some(offset) = memchr::memchr(b'\n', &input[self.searched..]) {
+            let end = self.searched + offset + 1;
+            let line = &input[self.line..end];
+            self.searched = end;
+            if !line.ends_with(b"\r\n") {
+                return Err(Refusal::BareLineFeed);
+            }
+            let at = std::mem::replace(&mut self.line, end);
+            if line.len() > 2 {
+                // Its end may have come in the same read as the byte too much.
+                if !self.has_line && line.len() > max_bytes {
+                    return Err(Refusal::LineTooLong);
+                }
+                self.has_line = true;
+                found = Found::Lines(self.start);
+            } else if self.has_line {
+                found = Found::Head(self.start..end);
+                break;
+            } else if at == 0 {
+                self.start = end;
+            } else {
+                return Err(Refusal::EmptyLines);
+            }
+        }
+        if !matches!(found, Found::Head(_)) {
+            self.searched = input.len();
+        }
+        // A TLS handshake has no line end for long: its first byte tells enough.
+        if let Some(&first) = input.get(self.start)
+            && !(first.is_ascii_graphic() || first == b'\r')
+        {
+            return Err(Refusal::BadRequestLine);
+        }
+        if self.searched - self.start > max_bytes {
+            return Err(if self.has_line { Refusal::FieldsTooLarge } else { Refusal::LineTooLong });
+        }
+        Ok(found)
+    }
+
+    /// Whether any byte of a request is in `input`: an empty line alone is none.
+    #[must_use]
+    pub fn has_begun(&self, input: &[u8]) -> bool {
+        input.len() > self.start
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAX: usize = 100;
+
+    #[test]
+    fn finds_the_end_wherever_the_bytes_are_split() {
+        let input = b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\nGET /next";
+        let whole = Found::Head(2..29);
+        for split in 0..=input.len() {
+            let mut search = HeadSearch::default();
+            let first = search.look(&input[..split], MAX).unwrap();
+            if split < 29 {
+                assert!(!matches!(first, Found::Head(_)), "{split}");
+                assert_eq!(search.look(input, MAX), Ok(Found::Head(2..29)), "{split}");
+            } else {
+                assert_eq!(first, whole, "{split}");
+            }
+        }
+    }
+
+    #[test]
+    fn looks_at_each_byte_once() {
+        let mut search = HeadSearch::default();
+        for end in 1..=16 {
+            assert!(search.look(&b"GET / HTTP/1.1\r\n"[..end], MAX).is_ok());
+            assert_eq!(search.searched, end);
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_head() {
+        let table: [(&[u8], Refusal); 7] = [
+            (b"GET / HTTP/1.1\nHost: a\r\n\r\n", Refusal::BareLineFeed),
+            (b"GET / HTTP/1.1\r\nHost: a\n\r\n", Refusal::BareLineFeed),
+            (b"GET / HTTP/1.1\r\nHost: a\r\n\n", Refusal::BareLineFeed),
+            (b"\n", Refusal::BareLineFeed),
+            (b"\r\n\r\nGET", Refusal::EmptyLines),
+            (b"\x16\x03\x01\x02\x00", Refusal::BadRequestLine),
+            (b" GET", Refusal::BadRequestLine),
+        ];
+        for (input, refusal) in table {
+            let got = HeadSearch::default().look(input, MAX);
+            assert_eq!(got, Err(refusal), "{}", input.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn tells_a_long_line_from_many_fields() {
+        let mut input = vec![b'a'; MAX];
+        assert_eq!(HeadSearch::default().look(&input, MAX), Ok(Found::Nothing));
+        input.push(b'a');
+        assert_eq!(HeadSearch::default().look(&input, MAX), Err(Refusal::LineTooLong));
+        input[10..12].copy_from_slice(b"\r\n");
+        assert_eq!(HeadSearch::default().look(&input, MAX), Err(Refusal::FieldsTooLarge));
+        let whole = [&[b'a'; MAX - 1][..], b"\r\nHost: a\r\n\r\n"].concat();
+        assert_eq!(HeadSearch::default().look(&whole, MAX), Err(Refusal::LineTooLong));
+        assert_eq!(HeadSearch::default().look(&whole[1..], MAX), Err(Refusal::FieldsTooLarge));
+    }
+
+    #[test]
+    fn an_empty_line_alone_begins_nothing() {
+        let mut search = HeadSearch::default();
+        assert_eq!(search.look(b"\r\n", MAX), Ok(Found::Nothing));
+        assert!(!search.has_begun(b"\r\n") && search.has_begun(b"\r\nG"));
+    }
+}

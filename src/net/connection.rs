@@ -1,0 +1,272 @@
+//! The connection: requests in, answers out, in order, until one side has had enough.
+//!
+//! ```text
+//!  serve() ──▶ next_head() ◀────────────────────────────────┐
+//!                │  ▲  └─ reads_on(): flush(), then fill()  │
+//!                ▼ a head                                   │
+//!              exchange() ──a body──▶ drain() ──┐           │
+//!                │ ◀────────────────────────────┘           │
+//!                ▼                                          │
+//!              Answers::answer() ──stays open── use_up() ───┘
+//!                │ last answer     from anywhere: end of input, deadline, refusal
+//!                ▼                            │
+//!              finish(): refuse(), flush(), linger() ◀──────┘
+//! ```
+//!
+//! 1. A request is answered when all of it is there, and in the order in which it came.
+//! 2. Answers are written when nothing more can be answered: a hundred requests in one packet get
+//!    one write. This is all that pipelining takes (RFC 9112 §9.3.2).
+//! 3. Every wait has an end, and a head or a body has *one* deadline for all its reads.
+//! 4. After an error of framing the connection ends: nobody knows where the next request begins.
+//!
+//! The naive version reads once, answers once, and closes.
+//!
+//! Next: [`crate::net::socket`], which reads and writes.
+
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpStream};
+use std::ops::Range;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::config::{Config, Limits};
+use crate::http::answers::{Answers, OUTPUT_FULL};
+use crate::http::body::Drain;
+use crate::http::head::{Found, HeadSearch};
+use crate::http::input::Input;
+use crate::http::refusal::Refusal;
+use crate::http::request::{Framing, Request};
+use crate::http::response::{Clock, Persistence, Reply};
+use crate::net::placement::Placement;
+use crate::net::slots::Seat;
+use crate::net::socket::{Socket, Wait};
+use crate::store::file::Store;
+use crate::watch::stage::{Stage, reached};
+
+struct Connection<'s> {
+    seat: &'s mut Seat,
+    stream: &'s TcpStream,
+    socket: Socket<'s>,
+    limits: &'s Limits,
+    placement: Placement,
+    input: Input,
+    answers: Answers<'s>,
+}
+
+/// Why a connection ends.
+enum End {
+    /// One side closes, and nothing is left to say.
+    Close,
+    /// We close first, and the client may still be sending.
+    Linger,
+    /// The client did something after which we can't go on; it is told.
+    Refuse(Refusal),
+    /// The peer is gone, or as good as gone.
+    Gone,
+}
+
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> Self {
+        End::Refuse(refusal)
+    }
+}
+
+/// Serves a connection from its first byte to its last.
+pub(crate) fn serve(
+    stream: &TcpStream,
+    seat: &mut Seat,
+    peer: SocketAddr,
+    store: &Store,
+    config: &Config,
+) {
+    let mut connection = Connection {
+        seat,
+        stream,
+        socket: Socket::new(stream),
+        limits: &config.limits,
+        placement: Placement::default(),
+        input: Input::new(),
+        answers: Answers::new(store, config, peer.ip(), SystemTime::now()),
+    };
+    loop {
+        let exchanged = connection.next_head().and_then(|head| connection.exchange(head));
+        if let Err(end) = exchanged {
+            return connection.finish(end);
+        }
+    }
+}
+
+/// Tells a client that there is no slot for it, and ends the connection; with some patience, so that
+/// the client can read it, or at once.
+pub(crate) fn turn_away(stream: &TcpStream, patient: bool) {
+    let (mut output, clock) = (Vec::new(), Clock::new(SystemTime::now()));
+    let (output, date) = (&mut output, clock.date());
+    Refusal::NoSlot.send(Reply { output, date, persistence: Persistence::Close, with_body: true });
+    let mut socket = Socket::new(stream);
+    // So little always fits, and nobody is waited for.
+    if socket.write(output, Duration::ZERO).is_ok() && patient {
+        socket.linger(&mut [0; 1024]);
+    }
+}
+
+impl Connection<'_> {
+    /// Waits for a whole head, and returns where in the input it is.
+    fn next_head(&mut self) -> Result<Range<usize>, End> {
+        let mut search = HeadSearch::default();
+        let mut deadline = None;
+        loop {
+            let input = self.input.unread();
+            match search.look(input, self.limits.head_bytes)? {
+                Found::Head(head) => return Ok(head),
+                Found::Lines(start) => {
+                    Request::parse(&mut input[start..])?;
+                }
+                Found::Nothing => {}
+            }
+            let begun = search.has_begun(input);
+            if self.reads_on()? {
+                continue;
+            }
+            let wait = if begun {
+                let time = self.limits.head_time;
+                let deadline = *deadline.get_or_insert_with(|| Instant::now() + time);
+                if !self.seat.begin() {
+                    return Err(End::Gone);
+                }
+                Wait::Until(deadline)
+            } else {
+                if !self.seat.wait() {
+                    return Err(End::Gone);
+                }
+                // A server that stops takes what has already come, and waits for nothing.
+                let stopping = self.seat.is_stopping();
+                if stopping { Wait::No } else { Wait::Idle }
+            };
+            self.fill(wait, deadline.map(|_| Refusal::HeadTimeout))?;
+        }
+    }
+
+    /// Answers the request whose head is there, when its body is there too.
+    fn exchange(&mut self, head: Range<usize>) -> Result<(), End> {
+        let mut more = self.input.unread().len() > head.end;
+        let mut request = parse(&mut self.input, &head)?;
+        let has_body = request.framing != Framing::Length(0);
+        // Who asks before sending a body is answered at once, and spared the body.
+        let unread_body = has_body && request.expects_continue;
+        if has_body {
+            let drain = Drain::new(request.framing, self.limits.body_bytes)?;
+            if !unread_body {
+                self.drain(drain, head.end)?;
+                // Read again: the bytes may have moved meanwhile.
+                more = self.input.unread().len() > head.end;
+                request = parse(&mut self.input, &head)?;
+            }
+        }
+        if !self.seat.answer() {
+            return Err(End::Gone);
+        }
+        // A server that stops answers what has come: also the requests behind this one.
+        let last = unread_body || (self.seat.is_stopping() && !more);
+        let open = self.answers.answer(&request, last);
+        self.input.use_up(head.end);
+        if !open {
+            let rest = unread_body || !self.input.unread().is_empty();
+            return Err(if rest { End::Linger } else { End::Close });
+        }
+        if self.answers.ready().len() >= OUTPUT_FULL {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Reads the body that begins at `start`, and takes it out of the input.
+    fn drain(&mut self, mut drain: Drain, start: usize) -> Result<(), End> {
+        let deadline = Wait::Until(Instant::now() + self.limits.body_time);
+        loop {
+            let (taken, done) = drain.take(&self.input.unread()[start..])?;
+            self.input.cut(start..start + taken);
+            if done {
+                return Ok(());
+            }
+            if self.reads_on()? {
+                continue;
+            }
+            if !self.seat.begin() {
+                return Err(End::Gone);
+            }
+            self.fill(deadline, Some(Refusal::BodyTimeout))?;
+        }
+    }
+
+    /// Waits for more input.
+    fn fill(&mut self, wait: Wait, at_timeout: Option<Refusal>) -> Result<(), End> {
+        if self.read(wait)? {
+            return Ok(());
+        }
+        Err(at_timeout.map_or(End::Close, End::Refuse))
+    }
+
+    /// Before a wait: writes the answers that are ready. But where the last read was full, more is
+    /// likely to be there; then reads that first, and returns true.
+    fn reads_on(&mut self) -> Result<bool, End> {
+        if self.input.was_full() && self.read(Wait::No)? {
+            return Ok(true);
+        }
+        self.flush()?;
+        Ok(false)
+    }
+
+    /// Reads once, and returns whether something came in time.
+    fn read(&mut self, wait: Wait) -> Result<bool, End> {
+        let space = self.input.space();
+        match self.socket.read(space, wait) {
+            Ok(0) => Err(End::Close),
+            Ok(count) => {
+                reached(Stage::BytesRead(&space[..count]));
+                self.placement.has_read(self.stream);
+                self.answers.tick(SystemTime::now());
+                self.input.filled(count);
+                Ok(true)
+            }
+            Err(error) if error.kind() == ErrorKind::TimedOut => Ok(false),
+            Err(_) => Err(End::Gone),
+        }
+    }
+
+    /// Writes the answers that are ready.
+    fn flush(&mut self) -> Result<(), End> {
+        let bytes = self.answers.ready();
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.seat.answered();
+        let written = self.socket.write(bytes, self.limits.write_time);
+        if written.is_ok() {
+            reached(Stage::Written(bytes));
+        }
+        self.answers.clear();
+        written.map_err(|_| End::Gone)
+    }
+
+    fn finish(&mut self, end: End) {
+        let linger = match end {
+            End::Gone => return,
+            End::Close => false,
+            End::Linger => true,
+            End::Refuse(refusal) => {
+                self.answers.tick(SystemTime::now());
+                self.answers.refuse(&refusal, self.input.unread());
+                true
+            }
+        };
+        // Who is no longer answered makes room like others.
+        if self.flush().is_ok() && linger && self.seat.begin() {
+            self.socket.linger(self.input.space());
+        }
+    }
+}
+
+fn parse<'i>(input: &'i mut Input, head: &Range<usize>) -> Result<Request<'i>, Refusal> {
+    let request = Request::parse(&mut input.unread()[head.clone()])?;
+    // HeadSearch found the empty line that ends it.
+    request.ok_or(Refusal::BadRequestLine)
+}

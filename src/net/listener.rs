@@ -1,0 +1,124 @@
+//! The listener: from a name and a port to sockets that clients can connect to.
+//!
+//! `localhost` is two addresses, `127.0.0.1` and `::1`, and clients differ in which they try first. A
+//! server that listens on only one of them is slow for some and absent for others, so we listen on
+//! both, on one port.
+//!
+//! Next: [`crate::net::server`], which accepts connections.
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
+
+use anyhow::Context as _;
+
+/// How often to ask for another free port when the one that we got is taken at the second address.
+const PORT_TRIES: u32 = 20;
+
+/// Listens on every loopback address of `localhost`, or on the first address of another host that
+/// works. Port 0 takes a free one, the same for all.
+///
+/// # Errors
+/// Where there is no such host, or the port is taken: the sentence names the address.
+pub fn bind(host: &str, port: u16) -> anyhow::Result<Vec<TcpListener>> {
+    if !host.eq_ignore_ascii_case("localhost") {
+        // One of the addresses of a name is enough.
+        let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+        let addresses = (host, port).to_socket_addrs();
+        let addresses: Vec<_> =
+            addresses.with_context(|| format!("cannot find the host {host}"))?.collect();
+        let listener = TcpListener::bind(&addresses[..]);
+        return Ok(vec![listener.map_err(|error| cannot_listen(error, host, port))?]);
+    }
+    let mut tries = PORT_TRIES;
+    loop {
+        match bind_all(&loopback_addresses(), port) {
+            Err(error) if port == 0 && error.kind() == ErrorKind::AddrInUse && tries > 0 => {
+                tries -= 1;
+            }
+            result => return result.map_err(|error| cannot_listen(error, host, port)),
+        }
+    }
+}
+
+fn cannot_listen(error: io::Error, host: &str, port: u16) -> anyhow::Error {
+    let hint = match error.kind() {
+        ErrorKind::AddrInUse => ": another program listens there; choose another port with --port",
+        ErrorKind::AddrNotAvailable => ": this machine has no such address",
+        ErrorKind::PermissionDenied => ": choose a port above 1023 with --port",
+        _ => "",
+    };
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_string() };
+    anyhow::Error::new(error).context(format!("cannot listen on {host}:{port}{hint}"))
+}
+
+/// What the system says that `localhost` is; both families where it says nothing.
+fn loopback_addresses() -> Vec<IpAddr> {
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for address in ("localhost", 0).to_socket_addrs().into_iter().flatten() {
+        if address.ip().is_loopback() && !addresses.contains(&address.ip()) {
+            addresses.push(address.ip());
+        }
+    }
+    // /etc/hosts often lists one family only, and clients do not always ask it.
+    for address in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    addresses
+}
+
+/// Listens on each address that the machine has, on one port.
+fn bind_all(addresses: &[IpAddr], mut port: u16) -> io::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    let mut missing = io::Error::from(ErrorKind::AddrNotAvailable);
+    for &address in addresses {
+        match TcpListener::bind(SocketAddr::new(address, port)) {
+            Ok(listener) => {
+                port = listener.local_addr()?.port();
+                listeners.push(listener);
+            }
+            // A machine without IPv6, or without IPv4.
+            Err(error) if lacks_family(&error) => missing = error,
+            Err(error) => return Err(error),
+        }
+    }
+    if listeners.is_empty() { Err(missing) } else { Ok(listeners) }
+}
+
+fn lacks_family(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::AddrNotAvailable
+        || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn localhost_is_one_port_on_every_loopback_address() {
+        let listeners = bind("localhost", 0).unwrap();
+        let ports: Vec<_> = listeners.iter().map(|l| l.local_addr().unwrap().port()).collect();
+        assert!(ports.iter().all(|&port| port == ports[0] && port != 0), "{ports:?}");
+        assert!(listeners.iter().all(|l| l.local_addr().unwrap().ip().is_loopback()));
+        assert!(!listeners.is_empty());
+    }
+
+    #[test]
+    fn a_taken_port_is_named() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        for host in ["localhost", "127.0.0.1"] {
+            let error = format!("{:#}", bind(host, port).unwrap_err());
+            assert!(error.contains(&format!("{host}:{port}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_the_machine_lacks_is_skipped() {
+        let lacking: IpAddr = "2001:db8::1".parse().unwrap();
+        let listeners = bind_all(&[lacking, Ipv4Addr::LOCALHOST.into()], 0).unwrap();
+        assert_eq!(listeners.len(), 1);
+        assert!(bind_all(&[lacking], 0).is_err());
+    }
+}

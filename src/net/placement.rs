@@ -1,0 +1,81 @@
+//! The placement: a thread serves its client fastest from the processor where the client is.
+//!
+//! A request that arrives wakes the thread that waits for it. Where the thread last ran on another
+//! processor than the one that handles the packet, the latter has to interrupt the former, and that
+//! can cost more than the rest of the request. On loopback, the packet is handled where the
+//! client runs; on a network card, where its interrupts go. Linux knows the place
+//! (`SO_INCOMING_CPU`), so the thread goes there.
+//!
+//! It *goes* there, and is not bound to stay: right afterwards every processor is allowed again,
+//! and the system may move the thread as it likes. A single client with many connections would
+//! otherwise have them all served by the one processor that it needs itself.
+//!
+//! Next: [`crate::http`], what the bytes mean.
+
+use std::net::TcpStream;
+
+/// Looks where the client is at this read of a connection: short connections are not worth it.
+const FIRST_LOOK: u32 = 8;
+
+/// And again after so many more: clients move.
+const LOOK_AGAIN: u32 = 1024;
+
+/// Counts the reads of a connection, and now and then moves its thread to its client.
+#[derive(Debug, Default)]
+pub(crate) struct Placement {
+    reads: u32,
+}
+
+impl Placement {
+    /// One more read has brought something.
+    pub(crate) fn has_read(&mut self, stream: &TcpStream) {
+        self.reads = self.reads.wrapping_add(1);
+        if self.reads % LOOK_AGAIN == FIRST_LOOK {
+            move_to_client(stream);
+        }
+    }
+}
+
+/// Moves the thread. Nothing depends on it, so a system that refuses is left alone.
+#[cfg(target_os = "linux")]
+fn move_to_client(stream: &TcpStream) {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
+
+    let Ok(cpu) = rustix::net::sockopt::socket_incoming_cpu(stream) else { return };
+    let Ok(cpu) = usize::try_from(cpu) else { return };
+    if cpu == sched_getcpu() || cpu >= CpuSet::MAX_CPU {
+        return;
+    }
+    let Ok(allowed) = sched_getaffinity(None) else { return };
+    let mut there = CpuSet::new();
+    there.set(cpu);
+    if allowed.is_set(cpu) && sched_setaffinity(None, &there).is_ok() {
+        let _ = sched_setaffinity(None, &allowed);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn move_to_client(_: &TcpStream) {}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use rustix::thread::sched_getaffinity;
+
+    use super::*;
+
+    #[test]
+    fn the_thread_is_free_again_after_the_move() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        let before = sched_getaffinity(None).unwrap();
+        let mut placement = Placement::default();
+        for _ in 0..=FIRST_LOOK + LOOK_AGAIN {
+            placement.has_read(&stream);
+        }
+        assert_eq!(sched_getaffinity(None).unwrap(), before);
+        drop(client);
+    }
+}

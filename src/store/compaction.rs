@@ -1,0 +1,93 @@
+//! The compaction: a file with more dead lines than live ones is replaced by a snapshot.
+//!
+//! A line is dead when a later one has its key. Nobody waits for a compaction: requests are
+//! answered while it goes on, and what they set is in the new file too.
+//!
+//! ```text
+//!  old file  ├── lines ───────────────┤a├── set meanwhile ──┤b├ c ┤
+//!                     1. the map, shard by shard      2. copy     3. copy the rest, sync,
+//!                                  │                     │           rename, sync the folder
+//!  new file                ├─ one line a key ─┤├── set meanwhile ─┤├ c ┤
+//! ```
+//!
+//! 1. `snapshot::write` begins when the old file ends at *a*.
+//! 2. `copy` takes over the lines that were appended after *a*, until little is left. Some of those
+//!    sets are in the snapshot already; read again in this order, the last line of each key is right.
+//! 3. Only then sets have to wait: the last lines are copied, and `Writer::replace` syncs the new
+//!    file, gives it the old one's name, and syncs the folder.
+//!
+//! The naive version truncates the file and writes it anew. A crash in between leaves nothing.
+//!
+//! Next: [`crate::watch`], from where all this can be seen.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+
+use crate::store::disk::Replacement;
+use crate::store::journal::Journal;
+use crate::store::map::Map;
+use crate::store::snapshot::{self, Size};
+
+/// How much may be left to copy while sets wait, in bytes.
+const LITTLE: usize = 64 << 10;
+
+/// Whether a file of this size, of whose records `live` are live, is worth the work.
+pub(crate) fn is_due(size: Size, live: usize, least_bytes: u64) -> bool {
+    size.bytes > least_bytes && size.records > 2 * live as u64
+}
+
+/// Replaces the journal's file by a snapshot of `map`, if `go_on`, asked now and then, agrees.
+///
+/// # Errors
+/// Those of the disk, and those of `go_on`. The old file then goes on.
+pub(crate) fn run(
+    journal: &Journal,
+    map: &Map,
+    go_on: impl Fn() -> io::Result<()>,
+) -> io::Result<()> {
+    let (replacement, old, before) = {
+        let writer = journal.writer();
+        (writer.data().begin_replacement()?, writer.data().reader()?, writer.size())
+    };
+    let mut snapshot = snapshot::write(&replacement, map, &go_on)?;
+
+    let mut copied = before.bytes;
+    loop {
+        let end = journal.size().bytes;
+        snapshot.bytes += copy(&old, copied..end, &replacement)?;
+        let little = end - copied <= LITTLE as u64;
+        copied = end;
+        if little {
+            break;
+        }
+        go_on()?;
+    }
+    replacement.sync()?;
+
+    let mut writer = journal.writer();
+    if !writer.is_trusted() {
+        return Err(io::Error::other("the old file could not be synced meanwhile"));
+    }
+    let after = writer.size();
+    snapshot.bytes += copy(&old, copied..after.bytes, &replacement)?;
+    snapshot.records += after.records - before.records;
+    writer.replace(replacement, snapshot)
+}
+
+/// Appends a range of the old file to the new one, and returns how long it is.
+fn copy(old: &File, range: Range<u64>, new: &Replacement) -> io::Result<u64> {
+    let mut buffer = vec![0; LITTLE];
+    let mut at = range.start;
+    while at < range.end {
+        let piece = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(buffer.len());
+        old.read_exact_at(&mut buffer[..piece], at)?;
+        new.append(&buffer[..piece])?;
+        at += piece as u64;
+    }
+    Ok(range.end - range.start)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,474 @@
+//! What the disk can do to the journal, on a disk that fails on demand.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::store::compaction;
+use crate::store::disk::Disk;
+use crate::store::disk::faulty::{Fault, FaultyDisk};
+use crate::store::map::SHARDS;
+use crate::store::record::Tail;
+
+pub(crate) type Pairs = BTreeMap<String, String>;
+
+/// A journal on a new file, and the map that it fills.
+pub(crate) struct Rig {
+    pub(crate) disk: Arc<FaultyDisk>,
+    pub(crate) journal: Journal,
+    pub(crate) map: Map,
+    pub(crate) folder: TempDir,
+}
+
+impl Rig {
+    pub(crate) fn new(when: SyncWhen) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Arc::new(FaultyDisk::default());
+        let path = folder.path().join("data.jsonl");
+        let data = DataFile::open(&path, &(Arc::clone(&disk) as Arc<dyn Disk>)).unwrap();
+        let empty = Replayed { length: 0, records: 0, mended: None };
+        let journal = Journal::new(data, &empty, when);
+        disk.take_calls();
+        Rig { disk, journal, map: Map::new(), folder }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join("data.jsonl")
+    }
+
+    pub(crate) fn set(&self, key: &str, value: &str) -> Result<(), NotKept> {
+        self.journal.keep(key, value, &self.map).map(drop)
+    }
+
+    pub(crate) fn compact(&self) -> io::Result<()> {
+        compaction::run(&self.journal, &self.map, || Ok(()))
+    }
+
+    pub(crate) fn in_memory(&self) -> Pairs {
+        let mut lines = Vec::new();
+        for shard in 0..SHARDS {
+            self.map.write_shard(shard, &mut lines);
+        }
+        pairs_of(&lines)
+    }
+
+    /// What a server finds that starts after this one was killed.
+    pub(crate) fn after_a_kill(&self) -> Pairs {
+        pairs_of(&fs::read(self.path()).unwrap())
+    }
+
+    /// What a server may find that starts after a loss of power.
+    pub(crate) fn after_power_loss(&self) -> Vec<Pairs> {
+        self.disk.after_power_loss(&self.path()).iter().map(|bytes| pairs_of(bytes)).collect()
+    }
+
+    /// Checks that memory, file and disk hold these pairs and no others.
+    #[track_caller]
+    pub(crate) fn expect(&self, wanted: &[(&str, &str)]) {
+        let wanted = pairs(wanted);
+        assert_eq!(self.in_memory(), wanted, "in memory\n{:?}", self.disk);
+        assert_eq!(self.after_a_kill(), wanted, "in the file\n{:?}", self.disk);
+        for found in self.after_power_loss() {
+            assert_eq!(found, wanted, "on the disk\n{:?}", self.disk);
+        }
+        self.expect_its_size();
+    }
+
+    /// Checks that the writer knows how large the file is.
+    #[track_caller]
+    pub(crate) fn expect_its_size(&self) {
+        let bytes = fs::read(self.path()).unwrap();
+        let lines = bytes.iter().filter(|&&byte| byte == b'\n').count();
+        let size = self.journal.size();
+        assert_eq!((size.bytes, size.records), (bytes.len() as u64, lines as u64));
+    }
+
+    /// Waits until so many sets wait; or long enough, and leaves it to the test to fail: who
+    /// waits here leads, and would keep all others waiting by a panic.
+    fn wait_for_waiting(&self, sets: usize) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let open = || lock(&self.journal.open).as_ref().map_or(0, |batch| batch.sets.len());
+        while open() < sets && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// As if the pause after a rewrite that failed were over.
+    pub(crate) fn pause_is_over(&self) {
+        self.journal.writer().retry_at = None;
+    }
+}
+
+pub(crate) fn pairs(pairs: &[(&str, &str)]) -> Pairs {
+    pairs.iter().map(|(key, value)| ((*key).to_string(), (*value).to_string())).collect()
+}
+
+/// What a replay makes of these bytes.
+fn pairs_of(bytes: &[u8]) -> Pairs {
+    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
+    let mut pairs = Pairs::new();
+    for line in bytes[..whole].split_inclusive(|&byte| byte == b'\n') {
+        match record::read(line) {
+            Ok(Some(record)) => pairs.insert(record.key.into(), record.value.into()),
+            other => panic!("{other:?} in {}", bytes.escape_ascii()),
+        };
+    }
+    if let Tail::Whole(record) = record::tail(&bytes[whole..]) {
+        pairs.insert(record.key.into(), record.value.into());
+    }
+    pairs
+}
+
+impl Journal {
+    /// Whether somebody has the writer, so that a set would have to wait.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.writer.try_lock().is_err()
+    }
+}
+
+#[test]
+fn a_set_is_appended_then_synced_then_read_then_answered() {
+    let rig = Arc::new(Rig::new(SyncWhen::Always));
+    rig.set("a", "1").unwrap();
+    rig.disk.take_calls();
+    let watching = Arc::downgrade(&rig);
+    rig.disk.watch(move |_| {
+        let rig = watching.upgrade().unwrap();
+        assert!(rig.map.read("a", |value| value == Some("1")), "read before it was safe");
+        None
+    });
+    rig.set("a", "2").unwrap();
+    rig.disk.note("answered");
+    assert_eq!(rig.disk.take_calls(), ["append data", "sync data", "answered"]);
+    rig.expect(&[("a", "2")]);
+}
+
+#[test]
+fn without_sync_a_set_is_in_the_file_when_it_is_answered() {
+    for when in [SyncWhen::Never, SyncWhen::Every(Duration::from_hours(1))] {
+        let rig = Rig::new(when);
+        rig.set("a", "1").unwrap();
+        rig.disk.note("answered");
+        assert_eq!(rig.disk.take_calls(), ["append data", "answered"]);
+        assert_eq!(rig.after_a_kill(), pairs(&[("a", "1")]));
+        rig.journal.sync(&rig.map).unwrap();
+        // With nothing new there is nothing to sync.
+        rig.journal.sync(&rig.map).unwrap();
+        assert_eq!(rig.disk.take_calls(), ["sync data"]);
+        rig.expect(&[("a", "1")]);
+    }
+}
+
+#[test]
+fn an_append_that_fails_leaves_no_trace() {
+    for when in [SyncWhen::Always, SyncWhen::Never] {
+        for fault in [Fault::Nothing, Fault::Half, Fault::All] {
+            let rig = Rig::new(when);
+            rig.set("a", "1").unwrap();
+            rig.journal.sync(&rig.map).unwrap();
+            rig.disk.fail("append data", fault);
+            for (key, value) in [("a", "2"), ("b", "1")] {
+                assert_eq!(&*rig.set(key, value).unwrap_err(), "the disk is full");
+            }
+            if when == SyncWhen::Never {
+                rig.journal.sync(&rig.map).unwrap();
+            }
+            rig.expect(&[("a", "1")]);
+            rig.disk.mend();
+            rig.set("c", "1").unwrap();
+            rig.journal.sync(&rig.map).unwrap();
+            rig.expect(&[("a", "1"), ("c", "1")]);
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_cut_off_is_not_built_on() {
+    let rig = Rig::new(SyncWhen::Always);
+    rig.set("a", "1").unwrap();
+    rig.disk.watch(|call| match call {
+        "append data" => Some(Fault::Half),
+        "truncate data" => Some(Fault::Nothing),
+        _ => None,
+    });
+    rig.set("a", "2").unwrap_err();
+    rig.expect(&[("a", "1")]);
+    rig.disk.mend();
+    rig.set("b", "1").unwrap();
+    rig.expect(&[("a", "1"), ("b", "1")]);
+}
+
+/// What this must not do is sync again, hear "fine", and answer 200 to a set whose line is
+/// behind a hole.
+#[test]
+fn after_a_sync_that_failed_the_file_is_rewritten() {
+    for fault in [Fault::Nothing, Fault::Half, Fault::All] {
+        let rig = Rig::new(SyncWhen::Always);
+        rig.set("a", "1").unwrap();
+        rig.set("b", "1").unwrap();
+        rig.disk.take_calls();
+        rig.disk.fail_once("sync data", fault);
+        let error = rig.set("a", "2").unwrap_err();
+        assert!(error.starts_with("the disk reports an error"), "{error}");
+        rig.expect(&[("a", "1"), ("b", "1")]);
+        rig.set("c", "1").unwrap();
+        rig.expect(&[("a", "1"), ("b", "1"), ("c", "1")]);
+        let mut calls = rig.disk.take_calls();
+        calls.dedup();
+        assert_eq!(
+            calls,
+            [
+                "append data",
+                "sync data",
+                "append new",
+                "sync new",
+                "rename",
+                "sync folder",
+                "append data",
+                "sync data"
+            ]
+        );
+    }
+}
+
+#[test]
+fn a_file_that_is_not_trusted_is_not_written_until_it_could_be_replaced() {
+    for obstacle in ["append new", "sync new", "rename", "sync folder"] {
+        for fault in [Fault::Nothing, Fault::Half, Fault::All] {
+            let rig = Rig::new(SyncWhen::Always);
+            rig.set("a", "1").unwrap();
+            rig.disk.watch(move |call| match call {
+                "sync data" => Some(fault),
+                call => (call == obstacle).then_some(fault),
+            });
+            rig.set("a", "2").unwrap_err();
+            rig.disk.take_calls();
+            for pause in [false, true] {
+                if pause {
+                    rig.pause_is_over();
+                }
+                rig.set("b", "1").unwrap_err();
+                let calls = rig.disk.take_calls();
+                let tried = calls.iter().any(|call| call == obstacle);
+                assert_eq!(tried, pause, "{obstacle}: {calls:?}");
+                assert!(!calls.iter().any(|call| call == "append data"), "{calls:?}");
+                // A server that is killed now does not come back with what was refused.
+                assert_eq!(rig.in_memory(), pairs(&[("a", "1")]), "{obstacle}");
+                assert_eq!(rig.after_a_kill(), pairs(&[("a", "1")]), "{obstacle}");
+            }
+            rig.disk.mend();
+            rig.pause_is_over();
+            rig.set("b", "2").unwrap();
+            rig.expect(&[("a", "1"), ("b", "2")]);
+            assert_eq!(fs::read_dir(rig.folder.path()).unwrap().count(), 1);
+        }
+    }
+}
+
+#[test]
+fn a_sync_that_failed_between_sets_is_made_good_by_the_next() {
+    let rig = Rig::new(SyncWhen::Never);
+    rig.set("a", "1").unwrap();
+    rig.disk.watch(|call| matches!(call, "sync data" | "rename").then_some(Fault::Nothing));
+    // Not "fine" the second time either: the pair is still not on the disk.
+    rig.journal.sync(&rig.map).unwrap_err();
+    rig.journal.sync(&rig.map).unwrap_err();
+    assert_eq!(rig.after_a_kill(), pairs(&[("a", "1")]));
+    rig.disk.mend();
+    rig.journal.sync(&rig.map).unwrap();
+    rig.expect(&[("a", "1")]);
+
+    rig.set("b", "1").unwrap();
+    rig.disk.fail_once("sync data", Fault::Nothing);
+    rig.journal.sync(&rig.map).unwrap();
+    rig.expect(&[("a", "1"), ("b", "1")]);
+}
+
+/// Goes through sets and compactions with a disk on which calls fail, `first` and, if there is
+/// one, `second`, counted from 0, and checks after each step that nothing is lost. Returns
+/// whether the last of the calls came.
+fn survives(fault: Fault, first: usize, second: Option<usize>) -> bool {
+    let rig = Rig::new(SyncWhen::Always);
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    rig.disk.watch(move |_| {
+        let call = counted.fetch_add(1, SeqCst);
+        (call == first || Some(call) == second).then_some(fault)
+    });
+    let mut kept = Pairs::new();
+    let mut refused: Vec<(String, String)> = Vec::new();
+    for step in 0..9 {
+        if step % 4 == 3 {
+            let _ = rig.compact();
+        } else {
+            let pair = (["a", "b"][step % 2].to_string(), step.to_string());
+            match rig.set(&pair.0, &pair.1) {
+                Ok(()) => {
+                    refused.retain(|(key, _)| *key != pair.0);
+                    kept.extend([pair]);
+                }
+                Err(_) => refused.push(pair),
+            }
+        }
+        let context = format!("{fault:?} at {first} and {second:?}: {:?}", rig.disk);
+        assert_eq!(rig.in_memory(), kept, "{context}");
+        assert_eq!(rig.after_a_kill(), kept, "{context}");
+        for found in rig.after_power_loss() {
+            if second.is_none() {
+                assert_eq!(found, kept, "{context}");
+            }
+            // Where a sync failed and so did what should have made up for it, a value that was
+            // refused may be there. One that was answered may not be gone.
+            for key in kept.keys().chain(found.keys()) {
+                let value = found.get(key);
+                let is_refused = |pair: &(String, String)| (&pair.0, Some(&pair.1)) == (key, value);
+                assert!(
+                    value == kept.get(key) || refused.iter().any(is_refused),
+                    "{key}: {value:?} and not {:?}, {context}",
+                    kept.get(key)
+                );
+            }
+        }
+    }
+    rig.disk.mend();
+    rig.pause_is_over();
+    rig.set("c", "1").unwrap();
+    kept.insert("c".into(), "1".into());
+    let kept: Vec<_> = kept.iter().map(|(key, value)| (&**key, &**value)).collect();
+    rig.expect(&kept);
+    assert_eq!(fs::read_dir(rig.folder.path()).unwrap().count(), 1);
+    calls.load(SeqCst) > second.unwrap_or(first)
+}
+
+/// More calls than there are.
+const MANY: usize = 99;
+
+#[test]
+fn every_call_may_fail_and_nothing_is_lost() {
+    for fault in [Fault::Nothing, Fault::Half, Fault::All] {
+        let calls = (0..MANY).take_while(|&call| survives(fault, call, None)).count();
+        assert!((20..MANY).contains(&calls), "{calls}");
+    }
+}
+
+#[test]
+fn every_two_calls_may_fail_and_nothing_is_lost() {
+    for fault in [Fault::Nothing, Fault::Half, Fault::All] {
+        let mut pairs = 0;
+        for first in 0..MANY {
+            let second = first + 1..MANY;
+            pairs += second.take_while(|&call| survives(fault, first, Some(call))).count();
+        }
+        assert!(pairs > 200, "{pairs}");
+    }
+}
+
+#[test]
+fn sets_that_wait_at_the_same_time_share_a_sync() {
+    const WRITERS: usize = 64;
+    let rig = Arc::new(Rig::new(SyncWhen::Always));
+    let watching = Arc::downgrade(&rig);
+    rig.disk.watch(move |call| {
+        // The first sync takes until all others wait.
+        let rig = watching.upgrade().unwrap();
+        if call == "sync data" && rig.map.len() == 0 {
+            rig.wait_for_waiting(WRITERS - 1);
+        }
+        None
+    });
+    thread::scope(|scope| {
+        for number in 0..WRITERS {
+            let rig = &rig;
+            scope.spawn(move || rig.set(&format!("key{number}"), "1").unwrap());
+        }
+    });
+    assert_eq!(
+        rig.disk.take_calls(),
+        ["append data", "sync data", "append data", "sync data"],
+        "one for the first, one for the other 63"
+    );
+    assert_eq!(rig.after_a_kill().len(), WRITERS);
+    assert!(rig.after_power_loss().iter().all(|pairs| pairs.len() == WRITERS));
+}
+
+#[test]
+fn at_64_writers_there_are_far_fewer_syncs_than_sets() {
+    const ROUNDS: usize = 10;
+    let rig = Arc::new(Rig::new(SyncWhen::Always));
+    rig.disk.watch(|call| {
+        if call == "sync data" {
+            // What a disk takes.
+            thread::sleep(Duration::from_millis(5));
+        }
+        None
+    });
+    thread::scope(|scope| {
+        for writer in 0..64 {
+            let rig = &rig;
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    let (key, value) = (format!("key{writer}"), round.to_string());
+                    rig.set(&key, &value).unwrap();
+                    assert!(rig.map.read(&key, |found| found == Some(&*value)));
+                }
+            });
+        }
+    });
+    let calls = rig.disk.take_calls();
+    let syncs = calls.iter().filter(|&call| call == "sync data").count();
+    assert!(syncs * 8 <= 64 * ROUNDS, "{syncs} syncs for {} sets", 64 * ROUNDS);
+    assert_eq!(rig.in_memory(), rig.after_a_kill());
+    rig.expect_its_size();
+}
+
+#[test]
+fn all_that_share_a_failing_write_are_refused() {
+    let rig = Arc::new(Rig::new(SyncWhen::Always));
+    let appends = AtomicUsize::new(0);
+    let watching = Arc::downgrade(&rig);
+    rig.disk.watch(move |call| {
+        let rig = watching.upgrade().unwrap();
+        if call != "append data" {
+            return None;
+        }
+        // The second append is that of the other seven; half of their lines get written.
+        let appends = appends.fetch_add(1, SeqCst);
+        if appends == 0 {
+            rig.wait_for_waiting(7);
+        }
+        (appends == 1).then_some(Fault::Half)
+    });
+    let outcomes: Vec<_> = thread::scope(|scope| {
+        let sets = (0..8).map(|number| {
+            let rig = &rig;
+            scope.spawn(move || (number, rig.set(&format!("key{number}"), "1")))
+        });
+        let sets: Vec<_> = sets.collect();
+        sets.into_iter().map(|set| set.join().unwrap()).collect()
+    });
+    let kept: Vec<_> = outcomes
+        .iter()
+        .filter(|(_, outcome)| outcome.is_ok())
+        .map(|(number, _)| (format!("key{number}"), "1".to_string()))
+        .collect();
+    assert_eq!(kept.len(), 1, "{outcomes:?}");
+    rig.expect(&[(&kept[0].0, "1")]);
+}
+
+#[test]
+fn errors_of_the_disk_are_told_in_words() {
+    use io::ErrorKind as K;
+    for (kind, words) in [
+        (K::StorageFull, "the disk is full"),
+        (K::QuotaExceeded, "the disk quota is used up"),
+        (K::FileTooLarge, "the data file may not grow any larger"),
+        (K::PermissionDenied, "the disk reports an error: permission denied"),
+    ] {
+        assert_eq!(in_words(&kind.into()), words);
+    }
+}
