@@ -3,7 +3,7 @@
 //!
 //! A program that embeds the server changes what it needs and takes the rest from `default()`.
 //!
-//! Next: [`crate::net`], the first room.
+//! Next: [`crate::lock`], which all threads share.
 
 use std::time::Duration;
 

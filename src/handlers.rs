@@ -9,26 +9,31 @@
 use crate::http::query;
 use crate::http::refusal::Refusal;
 use crate::http::response::{Reply, Sent, Status};
-use crate::store::file::Store;
+use crate::store::engine::Engine;
 
 /// `GET /get?key=<key>`: 200 and the value, or 404 and nothing.
 ///
 /// # Errors
-/// Where the query is not one pair with the name `key`.
-pub fn get(store: &Store, query: &str, reply: Reply<'_>) -> Result<Sent, Refusal> {
+/// Where the query is not one pair with the name `key`, or the value could not be read.
+pub fn get(engine: &dyn Engine, query: &str, reply: Reply<'_>) -> Result<Sent, Refusal> {
     let key = query::key(query)?;
-    Ok(store.read(&key, |value| match value {
-        Some(value) => reply.send(Status::Ok, value),
-        None => reply.send(Status::NotFound, ""),
-    }))
+    let (mut reply, mut sent) = (Some(reply), None);
+    engine.find(&key, &mut |value| {
+        if let Some(reply) = reply.take() {
+            sent = Some(reply.send(Status::Ok, value));
+        }
+    })?;
+    // Where the engine found nothing, the reply is still here.
+    let not_found = reply.map(|reply| reply.send(Status::NotFound, ""));
+    sent.or(not_found).ok_or(Refusal::Panic)
 }
 
 /// `GET /set?<key>=<value>`: 200 and nothing, once the pair is kept.
 ///
 /// # Errors
 /// Where the query is not one pair, or the pair could not be kept.
-pub fn set(store: &Store, query: &str, reply: Reply<'_>) -> Result<Sent, Refusal> {
+pub fn set(engine: &dyn Engine, query: &str, reply: Reply<'_>) -> Result<Sent, Refusal> {
     let (key, value) = query::pair(query)?;
-    store.set(&key, &value).map_err(Refusal::NotKept)?;
+    engine.set(&key, &value)?;
     Ok(reply.send(Status::Ok, ""))
 }

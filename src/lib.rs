@@ -9,6 +9,7 @@
 //! ```text
 //!  options          what the user typed
 //!  config           what there is to choose
+//!  lock             what all threads share
 //!
 //!  net              sockets, threads, waiting
 //!   listener        a name and a port: sockets
@@ -35,8 +36,10 @@
 //!  handlers         the task itself
 //!      ▼
 //!  store            pairs that last
-//!   file            the map, kept in a file
+//!   engine          what is asked of a place for pairs
 //!   map             pairs in memory
+//!   memory          the map alone
+//!   file            the map, kept in a file
 //!   journal         one line for each set, before it counts
 //!   record          what the line looks like
 //!   disk            what the file promises
@@ -64,6 +67,7 @@
 
 pub mod options;
 pub mod config;
+mod lock;
 pub mod net;
 pub mod http;
 pub mod handlers;
@@ -75,5 +79,7 @@ pub use http::response::{Reply, Status};
 pub use http::router::Routes;
 pub use net::listener;
 pub use net::server::{Server, serve};
-pub use store::file::{Keeping, Store};
+pub use store::engine::{Engine, Failed};
+pub use store::file::{FileStore, Keeping};
 pub use store::journal::SyncWhen;
+pub use store::memory::MemoryStore;

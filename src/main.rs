@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use dbserver::net::listener;
 use dbserver::options::{self, Command, Options};
 use dbserver::watch::warning::{complain, warn};
-use dbserver::{Config, Keeping, Store, serve};
+use dbserver::{Config, Engine, FileStore, Keeping, MemoryStore, serve};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -46,11 +46,12 @@ fn run(options: &Options) -> anyhow::Result<()> {
             address.ip()
         ));
     }
-    let store = match &options.data {
+    let engine: Arc<dyn Engine> = match &options.data {
         Some(path) => {
-            Store::open(path, Keeping { sync: options.sync, compact_over: options.compact_over })?
+            let keeping = Keeping { sync: options.sync, compact_over: options.compact_over };
+            Arc::new(FileStore::open(path, keeping)?)
         }
-        None => Store::in_memory(),
+        None => Arc::new(MemoryStore::new()),
     };
     let host = match options.host.as_str() {
         host if host.contains(':') && !host.starts_with('[') => format!("[{host}]"),
@@ -60,11 +61,11 @@ fn run(options: &Options) -> anyhow::Result<()> {
     let mut allow_hosts = options.allow_hosts.clone();
     allow_hosts.push(host.clone());
     let config = Config { max_connections, allow_hosts, log: options.log, ..Config::default() };
-    let server = serve(listeners, store.clone(), config)?;
+    let server = serve(listeners, Arc::clone(&engine), config)?;
     say(&format!("Started Simple DB server on http://{host}:{}/\n", address.port()));
     signals.forever().next();
     server.stop();
-    store.close()?;
+    engine.close()?;
     say("Stopped Simple DB server\n");
     Ok(())
 }

@@ -21,7 +21,7 @@ use crate::http::access_log;
 use crate::http::refusal::Refusal;
 use crate::http::request::Request;
 use crate::http::response::{Clock, Persistence, Reply};
-use crate::store::file::Store;
+use crate::store::engine::Engine;
 use crate::watch::stage::{Stage, reached};
 
 /// Answers are written when they have grown to this many bytes, even if more could be answered.
@@ -29,7 +29,7 @@ pub(crate) const OUTPUT_FULL: usize = 64 << 10;
 
 /// The answers of one connection that are not written yet, and what it takes to make them.
 pub(crate) struct Answers<'s> {
-    store: &'s Store,
+    engine: &'s dyn Engine,
     config: &'s Config,
     output: Vec<u8>,
     clock: Clock,
@@ -38,13 +38,13 @@ pub(crate) struct Answers<'s> {
 
 impl<'s> Answers<'s> {
     pub(crate) fn new(
-        store: &'s Store,
+        engine: &'s dyn Engine,
         config: &'s Config,
         client: IpAddr,
         now: SystemTime,
     ) -> Self {
         let log = config.log.then(|| access_log::Lines::new(client));
-        Answers { store, config, output: Vec::new(), clock: Clock::new(now), log }
+        Answers { engine, config, output: Vec::new(), clock: Clock::new(now), log }
     }
 
     /// Has the answers from now on bear this time.
@@ -81,7 +81,7 @@ impl<'s> Answers<'s> {
         let served = catch_unwind(AssertUnwindSafe(|| {
             access::check(request, &self.config.allow_hosts)?;
             let handler = self.config.routes.find(method, path)?;
-            handler(self.store, query, Reply { output, date, persistence, with_body })
+            handler(self.engine, query, Reply { output, date, persistence, with_body })
         }));
         let sent = served.unwrap_or(Err(Refusal::Panic)).unwrap_or_else(|refusal| {
             let output = &mut self.output;

@@ -32,7 +32,7 @@ use crate::watch::stage::{Stage, reached};
 ///
 /// # Examples
 /// ```
-/// let (key, value) = dbserver::query::pair("1%2B1=+2").unwrap();
+/// let (key, value) = dbserver::http::query::pair("1%2B1=+2").unwrap();
 /// assert_eq!((&*key, &*value), ("1+1", " 2"));
 /// ```
 pub fn pair(query: &str) -> Result<(Cow<'_, str>, Cow<'_, str>), Refusal> {

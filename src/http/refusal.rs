@@ -13,9 +13,8 @@
 //!
 //! Next: [`crate::http::access_log`].
 
-use std::sync::Arc;
-
 use crate::http::response::{Reply, Sent, Status};
+use crate::store::engine::Failed;
 
 /// Why a request is not served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,8 +79,8 @@ pub enum Refusal {
     NotUtf8,
     /// `/get` with another field than `key`.
     NotTheKeyField,
-    /// The pair could not be kept: what the disk said.
-    NotKept(Arc<str>),
+    /// The engine could not store the pair, or not read it.
+    Failed(Failed),
     /// A handler panicked.
     Panic,
 }
@@ -231,9 +230,12 @@ impl Refusal {
             R::EmptyHalf => (S::Internal, "The key or the value is empty", Use),
             R::NotUtf8 => (S::Internal, "The key or the value is not UTF-8", Use),
             R::NotTheKeyField => (S::Internal, "The field of /get is key", Use),
-            R::NotKept(why) => {
-                let sentence = format!("Nothing was stored: {why}.");
-                return Verdict { status: S::Internal, sentence };
+            R::Failed(failed) => {
+                let status = match failed {
+                    Failed::NotKept(_) => S::Internal,
+                    Failed::NotRead(_) => S::Unavailable,
+                };
+                return Verdict { status, sentence: format!("{failed}.") };
             }
             R::Panic => (S::Internal, "The server failed on this request", Hint::None),
         };
@@ -243,5 +245,11 @@ impl Refusal {
             Hint::None => format!("{problem}."),
         };
         Verdict { status, sentence }
+    }
+}
+
+impl From<Failed> for Refusal {
+    fn from(failed: Failed) -> Self {
+        Refusal::Failed(failed)
     }
 }

@@ -18,13 +18,13 @@
 use crate::handlers;
 use crate::http::refusal::Refusal;
 use crate::http::response::{Reply, Sent};
-use crate::store::file::Store;
+use crate::store::engine::Engine;
 use crate::watch::stage::{Stage, reached};
 
-/// Serves one request: is given the store and the query as it was sent, and answers.
+/// Serves one request: is given the engine and the query as it was sent, and answers.
 ///
 /// What it refuses is answered by the caller.
-pub type Handler = fn(&Store, &str, Reply<'_>) -> Result<Sent, Refusal>;
+pub type Handler = fn(&dyn Engine, &str, Reply<'_>) -> Result<Sent, Refusal>;
 
 /// A dispatch table.
 #[derive(Debug, Clone)]

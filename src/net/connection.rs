@@ -39,7 +39,7 @@ use crate::http::response::{Clock, Persistence, Reply};
 use crate::net::placement::Placement;
 use crate::net::slots::Seat;
 use crate::net::socket::{Socket, Wait};
-use crate::store::file::Store;
+use crate::store::engine::Engine;
 use crate::watch::stage::{Stage, reached};
 
 struct Connection<'s> {
@@ -75,7 +75,7 @@ pub(crate) fn serve(
     stream: &TcpStream,
     seat: &mut Seat,
     peer: SocketAddr,
-    store: &Store,
+    engine: &dyn Engine,
     config: &Config,
 ) {
     let mut connection = Connection {
@@ -85,7 +85,7 @@ pub(crate) fn serve(
         limits: &config.limits,
         placement: Placement::default(),
         input: Input::new(),
-        answers: Answers::new(store, config, peer.ip(), SystemTime::now()),
+        answers: Answers::new(engine, config, peer.ip(), SystemTime::now()),
     };
     loop {
         let exchanged = connection.next_head().and_then(|head| connection.exchange(head));

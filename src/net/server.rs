@@ -38,7 +38,7 @@ use anyhow::Context as _;
 use crate::config::Config;
 use crate::net::connection;
 use crate::net::slots::Slots;
-use crate::store::file::Store;
+use crate::store::engine::Engine;
 
 /// How many threads may be in `accept()` on one listener. More than one is there only after
 /// connections have ended, for the next ones.
@@ -82,31 +82,36 @@ struct Acceptor {
 #[derive(Debug)]
 struct Shared {
     slots: Arc<Slots>,
-    store: Store,
+    engine: Arc<dyn Engine>,
     config: Config,
     /// How many clients are being told that there is no slot for them.
     turned_away: AtomicUsize,
 }
 
-/// Serves the pairs of `store` on these listeners, in threads of its own.
+/// Serves the pairs of `engine` on these listeners, in threads of its own.
 ///
 /// # Errors
 /// Where not even one thread for each listener can be started.
 ///
 /// # Examples
 /// ```
-/// use dbserver::{Config, Store, listener, serve};
+/// use std::sync::Arc;
+/// use dbserver::{Config, MemoryStore, listener, serve};
 ///
 /// let listeners = listener::bind("localhost", 0)?;
-/// let server = serve(listeners, Store::in_memory(), Config::default())?;
+/// let server = serve(listeners, Arc::new(MemoryStore::new()), Config::default())?;
 /// // Clients are served now, until:
 /// server.stop();
 /// # anyhow::Ok(())
 /// ```
-pub fn serve(listeners: Vec<TcpListener>, store: Store, config: Config) -> anyhow::Result<Server> {
+pub fn serve(
+    listeners: Vec<TcpListener>,
+    engine: Arc<dyn Engine>,
+    config: Config,
+) -> anyhow::Result<Server> {
     let shared = Arc::new(Shared {
         slots: Arc::new(Slots::new(config.max_connections)),
-        store,
+        engine,
         config,
         turned_away: AtomicUsize::new(0),
     });
@@ -236,7 +241,7 @@ impl Acceptor {
                         &stream,
                         &mut seat,
                         peer,
-                        &self.shared.store,
+                        &*self.shared.engine,
                         &self.shared.config,
                     );
                 }));

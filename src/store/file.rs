@@ -1,12 +1,12 @@
-//! The store: pairs that can be read and set, and that are there again after a restart.
+//! The file store: an engine whose pairs are there again after a restart.
 //!
-//! It puts three parts together: the map in memory
-//! ([`crate::store::map`]), the file ([`crate::store::journal`]), and the decision when the file is worth
-//! rewriting ([`crate::store::compaction`]). Without a file the pairs live as long as the process.
+//! A Mutex-guarded `HashMap` snapshotted to a JSON-lines file: it puts together the map in memory
+//! ([`crate::store::map`]), the file ([`crate::store::journal`]), and the decision when the file is
+//! worth rewriting ([`crate::store::compaction`]).
 //!
 //! The naive version has one lock around map and file, and a read waits for the disk.
 //!
-//! Next: [`crate::store::map`].
+//! Next: [`crate::store::journal`], where a pair goes before it is in the map.
 
 use std::io;
 use std::path::Path;
@@ -17,10 +17,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
+use crate::lock::lock;
 use crate::store::compaction;
 use crate::store::disk::{DataFile, Disk, RealDisk};
-use crate::store::journal::{Journal, NotKept, SyncWhen};
-use crate::store::map::{Map, lock};
+use crate::store::engine::{Engine, Failed};
+use crate::store::journal::{Journal, SyncWhen};
+use crate::store::map::Map;
 use crate::store::replay::{expected_records, replay};
 use crate::watch::warning::warn;
 
@@ -45,18 +47,13 @@ impl Default for Keeping {
     }
 }
 
-/// Keys and values. A clone is another handle on the same pairs.
-#[derive(Debug, Clone)]
-pub struct Store(Arc<Shared>);
+/// Keys and values, in memory and in a file.
+#[derive(Debug)]
+pub struct FileStore(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     map: Map,
-    file: Option<OnDisk>,
-}
-
-#[derive(Debug)]
-struct OnDisk {
     journal: Journal,
     compact_over: u64,
     last_compaction: Mutex<LastCompaction>,
@@ -70,15 +67,9 @@ struct LastCompaction {
     retry_at: Option<Instant>,
 }
 
-impl Store {
-    /// An empty store that is gone with the process.
-    #[must_use]
-    pub fn in_memory() -> Self {
-        Store(Arc::new(Shared { map: Map::new(), file: None }))
-    }
-
+impl FileStore {
     /// The store that the file at `path` holds. The file is made if it is not there, and is locked
-    /// until the last handle is dropped.
+    /// until the store is dropped.
     ///
     /// # Errors
     /// Where the file can't be opened or locked, or has a damaged line: the sentence names the
@@ -89,7 +80,7 @@ impl Store {
 
     fn open_on(disk: &Arc<dyn Disk>, path: &Path, keeping: Keeping) -> anyhow::Result<Self> {
         let data = DataFile::open(path, disk)?;
-        let map = Map::new();
+        let map = Map::default();
         map.reserve(expected_records(&data)?);
         let replayed = replay(&data, |record| {
             map.insert((&*record.key).into(), (&*record.value).into());
@@ -100,48 +91,17 @@ impl Store {
         if let Some(mended) = &replayed.mended {
             warn(format_args!("{mended}"));
         }
-        let store = Store(Arc::new(Shared {
+        let store = FileStore(Arc::new(Shared {
             map,
-            file: Some(OnDisk {
-                journal: Journal::new(data, &replayed, keeping.sync),
-                compact_over: keeping.compact_over,
-                last_compaction: Mutex::default(),
-                closing: AtomicBool::new(false),
-            }),
+            journal: Journal::new(data, &replayed, keeping.sync),
+            compact_over: keeping.compact_over,
+            last_compaction: Mutex::default(),
+            closing: AtomicBool::new(false),
         }));
         if let SyncWhen::Every(interval) = keeping.sync {
             store.sync_every(interval)?;
         }
         Ok(store)
-    }
-
-    /// Calls `look` with the value of `key`, if there is one. Sets of keys in the same shard wait
-    /// until it returns: it should copy what it needs, and not do anything slow.
-    ///
-    /// # Examples
-    /// ```
-    /// let store = dbserver::Store::in_memory();
-    /// store.set("a", "1").unwrap();
-    /// assert_eq!(store.read("a", |value| value.map(str::to_string)).as_deref(), Some("1"));
-    /// ```
-    pub fn read<R>(&self, key: &str, look: impl FnOnce(Option<&str>) -> R) -> R {
-        self.0.map.read(key, look)
-    }
-
-    /// Stores a pair, and returns when it is kept as [`Keeping::sync`] says.
-    ///
-    /// # Errors
-    /// Where the disk did not take it. The key then has the value that it had before.
-    pub fn set(&self, key: &str, value: &str) -> Result<(), NotKept> {
-        let Some(file) = &self.0.file else {
-            self.0.map.insert(key.into(), value.into());
-            return Ok(());
-        };
-        let size = file.journal.keep(key, value, &self.0.map)?;
-        if size.is_some_and(|size| compaction::is_due(size, self.len(), file.compact_over)) {
-            self.start_compaction(file);
-        }
-        Ok(())
     }
 
     /// How many keys there are.
@@ -156,49 +116,6 @@ impl Store {
         self.len() == 0
     }
 
-    /// Ends a compaction that goes on, and syncs the file.
-    ///
-    /// # Errors
-    /// Where that failed: what was set lately may be lost with the next loss of power.
-    pub fn close(&self) -> anyhow::Result<()> {
-        let Some(file) = &self.0.file else {
-            return Ok(());
-        };
-        file.closing.store(true, Ordering::Relaxed);
-        let running = lock(&file.last_compaction).thread.take();
-        if let Some(thread) = running {
-            // A panic in it was printed, and the old file went on.
-            let _ = thread.join();
-        }
-        file.journal.sync(&self.0.map).context("cannot sync the data file")
-    }
-
-    fn start_compaction(&self, file: &OnDisk) {
-        let mut last = lock(&file.last_compaction);
-        let running = last.thread.as_ref().is_some_and(|thread| !thread.is_finished());
-        let too_soon = last.retry_at.is_some_and(|at| Instant::now() < at);
-        if running || too_soon || file.closing.load(Ordering::Relaxed) {
-            return;
-        }
-        let store = self.clone();
-        let compact = move || store.compact();
-        // Where there is no thread to be had, the next set tries again.
-        last.thread = thread::Builder::new().name("compaction".into()).spawn(compact).ok();
-    }
-
-    fn compact(&self) {
-        let Some(file) = &self.0.file else { return };
-        let closing = || file.closing.load(Ordering::Relaxed);
-        let stopped = || io::Error::other("the server stops");
-        let go_on = || if closing() { Err(stopped()) } else { Ok(()) };
-        if let Err(error) = compaction::run(&file.journal, &self.0.map, go_on)
-            && !closing()
-        {
-            warn(format_args!("the data file could not be compacted: {error}"));
-            lock(&file.last_compaction).retry_at = Some(Instant::now() + COMPACT_AGAIN);
-        }
-    }
-
     /// Starts a thread that syncs the file every `interval`, as long as there is a store.
     fn sync_every(&self, interval: Duration) -> anyhow::Result<()> {
         let shared = Arc::downgrade(&self.0);
@@ -209,8 +126,7 @@ impl Store {
                 let Some(shared) = shared.upgrade() else {
                     return;
                 };
-                let Some(file) = &shared.file else { return };
-                pause = match file.journal.sync(&shared.map) {
+                pause = match shared.journal.sync(&shared.map) {
                     Ok(()) => interval,
                     Err(error) => {
                         warn(format_args!("the data file could not be synced: {error}"));
@@ -225,6 +141,61 @@ impl Store {
     }
 }
 
+impl Engine for FileStore {
+    fn find(&self, key: &str, found: &mut dyn FnMut(&str)) -> Result<(), Failed> {
+        self.0.map.find(key, found);
+        Ok(())
+    }
+
+    fn set(&self, key: &str, value: &str) -> Result<(), Failed> {
+        let shared = &self.0;
+        let size = shared.journal.keep(key, value, &shared.map).map_err(Failed::NotKept)?;
+        if size.is_some_and(|size| compaction::is_due(size, self.len(), shared.compact_over)) {
+            Shared::start_compaction(shared);
+        }
+        Ok(())
+    }
+
+    /// Ends a compaction that goes on, and syncs the file.
+    fn close(&self) -> anyhow::Result<()> {
+        let shared = &self.0;
+        shared.closing.store(true, Ordering::Relaxed);
+        let running = lock(&shared.last_compaction).thread.take();
+        if let Some(thread) = running {
+            // A panic in it was printed, and the old file went on.
+            let _ = thread.join();
+        }
+        shared.journal.sync(&shared.map).context("cannot sync the data file")
+    }
+}
+
+impl Shared {
+    fn start_compaction(self: &Arc<Self>) {
+        let mut last = lock(&self.last_compaction);
+        let running = last.thread.as_ref().is_some_and(|thread| !thread.is_finished());
+        let too_soon = last.retry_at.is_some_and(|at| Instant::now() < at);
+        if running || too_soon || self.closing.load(Ordering::Relaxed) {
+            return;
+        }
+        let shared = Arc::clone(self);
+        let compact = move || shared.compact();
+        // Where there is no thread to be had, the next set tries again.
+        last.thread = thread::Builder::new().name("compaction".into()).spawn(compact).ok();
+    }
+
+    fn compact(&self) {
+        let closing = || self.closing.load(Ordering::Relaxed);
+        let stopped = || io::Error::other("the server stops");
+        let go_on = || if closing() { Err(stopped()) } else { Ok(()) };
+        if let Err(error) = compaction::run(&self.journal, &self.map, go_on)
+            && !closing()
+        {
+            warn(format_args!("the data file could not be compacted: {error}"));
+            lock(&self.last_compaction).retry_at = Some(Instant::now() + COMPACT_AGAIN);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -233,12 +204,13 @@ mod tests {
     use crate::store::disk::faulty::{Fault, FaultyDisk};
 
     /// A store on a new file that is compacted as soon as most of it is dead.
-    fn store(sync: SyncWhen) -> (tempfile::TempDir, Arc<FaultyDisk>, Store) {
+    fn store(sync: SyncWhen) -> (tempfile::TempDir, Arc<FaultyDisk>, FileStore) {
         let folder = tempfile::tempdir().unwrap();
         let disk = Arc::new(FaultyDisk::default());
         let path = folder.path().join("data.jsonl");
         let keeping = Keeping { sync, compact_over: 0 };
-        let store = Store::open_on(&(Arc::clone(&disk) as Arc<dyn Disk>), &path, keeping).unwrap();
+        let store =
+            FileStore::open_on(&(Arc::clone(&disk) as Arc<dyn Disk>), &path, keeping).unwrap();
         disk.take_calls();
         (folder, disk, store)
     }
@@ -262,8 +234,8 @@ mod tests {
         drop((store, disk));
         let path = folder.path().join("data.jsonl");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-        let store = Store::open(&path, Keeping::default()).unwrap();
-        assert_eq!(store.read("a", |value| value.map(str::to_string)).as_deref(), Some("199"));
+        let store = FileStore::open(&path, Keeping::default()).unwrap();
+        assert_eq!(store.0.map.value("a").as_deref(), Some("199"));
         assert_eq!(store.len(), 1);
     }
 
@@ -311,7 +283,7 @@ mod tests {
         let disk = Arc::new(FaultyDisk::default());
         let path = folder.path().join("data.jsonl");
         let again = Arc::clone(&disk) as Arc<dyn Disk>;
-        let _store = Store::open_on(&again, &path, Keeping::default()).unwrap();
+        let _store = FileStore::open_on(&again, &path, Keeping::default()).unwrap();
         assert_eq!(disk.calls(), ["sync folder", "sync data"]);
     }
 

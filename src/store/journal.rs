@@ -33,8 +33,9 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use crate::lock::lock;
 use crate::store::disk::{DataFile, Replacement};
-use crate::store::map::{Map, lock};
+use crate::store::map::Map;
 use crate::store::record;
 use crate::store::replay::Replayed;
 use crate::store::snapshot::{self, Size};

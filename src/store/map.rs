@@ -6,18 +6,18 @@
 //! out to [`SHARDS`] such maps, by the hash of their key, and whoever has to go through all of them
 //! holds one lock at a time, for as long as a thousandth of them takes.
 //!
-//! 1. No lock is held while anything is read from or written to a socket or the disk.
-//! 2. No thread holds two locks.
-//! 3. A poisoned lock is used all the same. A thread that panics with a `Mutex` held marks it, as
-//!    the data may be half-changed. Ours can't be: the only changes are whole inserts.
+//! 1. No shard is locked while anything is read from or written to a socket or the disk.
+//! 2. No thread holds the locks of two shards.
+//! 3. A poisoned lock is used all the same: the only changes are whole inserts ([`crate::lock`]).
 //!
-//! Next: [`crate::store::journal`], where a pair goes before it comes here.
+//! Next: [`crate::store::memory`], the map as an engine.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
+use crate::lock::lock;
 use crate::store::record;
 use crate::watch::stage::{Stage, reached};
 
@@ -35,9 +35,9 @@ pub(crate) struct Map {
     pairs: AtomicUsize,
 }
 
-impl Map {
+impl Default for Map {
     /// An empty map.
-    pub(crate) fn new() -> Self {
+    fn default() -> Self {
         // One seed for all: a key hashes to the same shard each time, and nobody outside can tell
         // to which.
         let hasher = RandomState::new();
@@ -47,7 +47,9 @@ impl Map {
             pairs: AtomicUsize::new(0),
         }
     }
+}
 
+impl Map {
     /// Makes room for about so many pairs, so that no table has to grow on the way there.
     pub(crate) fn reserve(&self, pairs: usize) {
         for shard in &self.shards {
@@ -62,11 +64,13 @@ impl Map {
         }
     }
 
-    /// Calls `look` with the value of `key`, if there is one, while nobody can change it.
-    pub(crate) fn read<R>(&self, key: &str, look: impl FnOnce(Option<&str>) -> R) -> R {
+    /// Calls `found` with the value of `key`, if there is one, while nobody can change it.
+    pub(crate) fn find(&self, key: &str, found: &mut dyn FnMut(&str)) {
         let shard = self.shard_of(key);
         reached(Stage::Locked);
-        look(shard.get(key).map(|value| &**value))
+        if let Some(value) = shard.get(key) {
+            found(value);
+        }
     }
 
     /// Stores a pair; an older value of the key is replaced.
@@ -99,33 +103,35 @@ impl Map {
     }
 }
 
-/// Locks, poisoned or not. Whoever uses this says why a panic leaves nothing half-changed: here the
-/// third rule; in the slots, as the table changes in single inserts and removes; in the journal, as
-/// each batch is counted before anything else can fail.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     use super::*;
 
+    impl Map {
+        /// A copy of the value of `key`.
+        pub(crate) fn value(&self, key: &str) -> Option<String> {
+            let mut copy = None;
+            self.find(key, &mut |value| copy = Some(value.to_string()));
+            copy
+        }
+    }
+
     #[test]
     fn the_last_value_stays() {
-        let map = Map::new();
+        let map = Map::default();
         map.insert("a".into(), "1".into());
         map.insert("b".into(), "2".into());
         map.insert("a".into(), "3".into());
         assert_eq!(map.len(), 2);
-        assert_eq!(map.read("a", |value| value.map(str::to_string)).as_deref(), Some("3"));
-        assert!(map.read("c", |value| value.is_none()));
+        assert_eq!(map.value("a").as_deref(), Some("3"));
+        assert_eq!(map.value("c"), None);
     }
 
     #[test]
     fn a_snapshot_has_each_pair_once() {
-        let map = Map::new();
+        let map = Map::default();
         for number in 0..1000 {
             map.insert(format!("key{}", number % 500).into(), format!("{number}").into());
         }
@@ -134,17 +140,18 @@ mod tests {
         assert_eq!(count, 500);
         for line in lines.split_inclusive(|&byte| byte == b'\n') {
             let record = record::read(line).unwrap().unwrap();
-            assert!(map.read(&record.key, |value| value == Some(&*record.value)));
+            assert_eq!(map.value(&record.key).as_deref(), Some(&*record.value));
         }
     }
 
     #[test]
     fn a_panic_under_the_lock_does_not_lock_the_pair_away() {
-        let map = Map::new();
+        let map = Map::default();
         map.insert("a".into(), "1".into());
-        let panicked = catch_unwind(AssertUnwindSafe(|| map.read("a", |_| panic!("on purpose"))));
+        let panicked =
+            catch_unwind(AssertUnwindSafe(|| map.find("a", &mut |_| panic!("on purpose"))));
         assert!(panicked.is_err());
         map.insert("a".into(), "2".into());
-        assert!(map.read("a", |value| value == Some("2")));
+        assert_eq!(map.value("a").as_deref(), Some("2"));
     }
 }

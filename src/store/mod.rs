@@ -1,11 +1,14 @@
-//! Pairs that last: a map in memory, and a file that has it all again after a crash.
+//! Pairs that last: a map in memory, and a file that has it all again after a crash, behind a trait that
+//! asks for no more than the two requests need.
 //!
 //! Nothing here knows of HTTP.
 //!
-//! Next: [`crate::store::file`].
+//! Next: [`crate::store::engine`], what is asked of a place for pairs.
 
-pub mod file;
+pub mod engine;
 pub mod map;
+pub mod memory;
+pub mod file;
 pub mod journal;
 pub mod record;
 pub mod disk;

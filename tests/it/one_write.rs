@@ -5,11 +5,11 @@
 //! process too: what counts is what the threads do that have read this test's mark.
 
 use std::cell::Cell;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use crate::common::Wire;
 use dbserver::watch::stage::{self, Stage};
-use dbserver::{Config, Store, listener, serve};
+use dbserver::{Config, MemoryStore, listener, serve};
 
 /// A key that only this test asks for.
 const MARK: &str = "one-write";
@@ -38,7 +38,7 @@ fn answers_that_are_ready_together_go_out_in_one_write() {
     assert!(stage::observe(note_writes));
     let listeners = listener::bind("127.0.0.1", 0).unwrap();
     let address = listeners[0].local_addr().unwrap();
-    let server = serve(listeners, Store::in_memory(), Config::default()).unwrap();
+    let server = serve(listeners, Arc::new(MemoryStore::new()), Config::default()).unwrap();
     let mut wire = Wire::connect(address);
     let requests = [
         &format!("GET /set?{MARK}=b HTTP/1.1\r\nHost: localhost\r\n\r\n"),

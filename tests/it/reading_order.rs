@@ -11,7 +11,9 @@ fn source(name: &str) -> String {
 
 /// The names in the `mod` lines of a file.
 fn mod_lines(text: &str) -> Vec<&str> {
-    text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect()
+    text.lines()
+        .filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'))
+        .collect()
 }
 
 /// The files in the order of their `mod` lines, each room's after the room itself: the module's path

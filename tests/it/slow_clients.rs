@@ -6,12 +6,13 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::common::{PATIENCE, Server, Wire};
-use dbserver::{Config, Limits, Store, listener, serve};
+use dbserver::{Config, Engine as _, Limits, MemoryStore, listener, serve};
 use rustix::net::sockopt;
 
 /// How long an answer may take while others are slow, on a slow and busy machine.
@@ -125,7 +126,7 @@ fn with(shorten: impl FnOnce(&mut Limits)) -> (dbserver::Server, SocketAddr) {
     shorten(&mut limits);
     let listeners = listener::bind("127.0.0.1", 0).unwrap();
     let address = listeners[0].local_addr().unwrap();
-    let store = Store::in_memory();
+    let store = Arc::new(MemoryStore::new());
     store.set("a", "b").unwrap();
     (serve(listeners, store, Config { limits, ..Config::default() }).unwrap(), address)
 }

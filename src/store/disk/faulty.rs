@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::sync::Mutex;
 
 use super::*;
-use crate::store::map::lock;
+use crate::lock::lock;
 
 /// How much a call does that reports an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -34,7 +34,7 @@ impl Rig {
         let empty = Replayed { length: 0, records: 0, mended: None };
         let journal = Journal::new(data, &empty, when);
         disk.take_calls();
-        Rig { disk, journal, map: Map::new(), folder }
+        Rig { disk, journal, map: Map::default(), folder }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -139,7 +139,7 @@ fn a_set_is_appended_then_synced_then_read_then_answered() {
     let watching = Arc::downgrade(&rig);
     rig.disk.watch(move |_| {
         let rig = watching.upgrade().unwrap();
-        assert!(rig.map.read("a", |value| value == Some("1")), "read before it was safe");
+        assert!(rig.map.value("a").as_deref() == Some("1"), "read before it was safe");
         None
     });
     rig.set("a", "2").unwrap();
@@ -414,7 +414,7 @@ fn at_64_writers_there_are_far_fewer_syncs_than_sets() {
                 for round in 0..ROUNDS {
                     let (key, value) = (format!("key{writer}"), round.to_string());
                     rig.set(&key, &value).unwrap();
-                    assert!(rig.map.read(&key, |found| found == Some(&*value)));
+                    assert!(rig.map.value(&key).as_deref() == Some(&*value));
                 }
             });
         }
