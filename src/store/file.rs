@@ -24,6 +24,7 @@ use crate::store::engine::{Engine, Failed};
 use crate::store::journal::{Journal, SyncWhen};
 use crate::store::map::Map;
 use crate::store::replay::{expected_records, replay};
+use crate::store::snapshot::Size;
 use crate::watch::warning::warn;
 
 /// After a compaction that failed, the next one waits this long.
@@ -104,6 +105,39 @@ impl FileStore {
         Ok(store)
     }
 
+    /// Stores these pairs in this order, as so many calls of [`Engine::set`] would, with one write and
+    /// one sync for all of them. For a caller that has several sets at hand and no thread for each.
+    ///
+    /// # Errors
+    /// [`Failed::NotKept`]; then none of them is kept.
+    ///
+    /// # Examples
+    /// ```
+    /// use dbserver::{Engine, FileStore, Keeping};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("data.jsonl");
+    /// let store = FileStore::open(&path, Keeping::default())?;
+    /// store.set_all([("a", "1"), ("b", "2"), ("a", "3")])?;
+    /// let mut found = None;
+    /// store.find("a", &mut |value| found = Some(value.to_string()))?;
+    /// assert_eq!(found.as_deref(), Some("3"));
+    /// # store.close()?;
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn set_all<'p>(
+        &self,
+        pairs: impl IntoIterator<Item = (&'p str, &'p str)>,
+    ) -> Result<(), Failed> {
+        let shared = &self.0;
+        let mut pairs = pairs.into_iter().peekable();
+        if pairs.peek().is_some() {
+            let size = shared.journal.keep_all(pairs, &shared.map).map_err(Failed::NotKept)?;
+            shared.compact_if_due(size);
+        }
+        Ok(())
+    }
+
     /// How many keys there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -150,8 +184,8 @@ impl Engine for FileStore {
     fn set(&self, key: &str, value: &str) -> Result<(), Failed> {
         let shared = &self.0;
         let size = shared.journal.keep(key, value, &shared.map).map_err(Failed::NotKept)?;
-        if size.is_some_and(|size| compaction::is_due(size, self.len(), shared.compact_over)) {
-            Shared::start_compaction(shared);
+        if let Some(size) = size {
+            shared.compact_if_due(size);
         }
         Ok(())
     }
@@ -170,6 +204,12 @@ impl Engine for FileStore {
 }
 
 impl Shared {
+    fn compact_if_due(self: &Arc<Self>, size: Size) {
+        if compaction::is_due(size, self.map.len(), self.compact_over) {
+            self.start_compaction();
+        }
+    }
+
     fn start_compaction(self: &Arc<Self>) {
         let mut last = lock(&self.last_compaction);
         let running = last.thread.as_ref().is_some_and(|thread| !thread.is_finished());
@@ -237,6 +277,25 @@ mod tests {
         let store = FileStore::open(&path, Keeping::default()).unwrap();
         assert_eq!(store.0.map.value("a").as_deref(), Some("199"));
         assert_eq!(store.len(), 1);
+    }
+
+    #[test]
+    fn pairs_that_are_set_together_share_a_write_and_a_sync() {
+        let (folder, disk, store) = store(SyncWhen::Always);
+        store.set_all([]).unwrap();
+        assert_eq!(disk.take_calls(), [""; 0]);
+        store.set_all([("a", "1"), ("b", "1"), ("a", "2")]).unwrap();
+        assert_eq!(disk.take_calls(), ["append data", "sync data"]);
+        assert_eq!(store.0.map.value("a").as_deref(), Some("2"));
+        disk.fail("append data", Fault::Half);
+        let refused = store.set_all([("a", "3"), ("c", "1")]).unwrap_err();
+        assert_eq!(refused, Failed::NotKept("the disk is full".into()));
+        disk.mend();
+        drop((store, disk));
+        let path = folder.path().join("data.jsonl");
+        let store = FileStore::open(&path, Keeping::default()).unwrap();
+        assert_eq!(store.0.map.value("a").as_deref(), Some("2"));
+        assert_eq!(store.len(), 2);
     }
 
     #[test]

@@ -135,18 +135,42 @@ impl Journal {
         result.map(|()| Some(size))
     }
 
+    /// Returns when all of these pairs are kept, as `--sync` promises, and in `map`: how large the
+    /// file is then. They are one batch, whatever else waits.
+    ///
+    /// # Errors
+    /// As for [`Journal::keep`]. None of the pairs is kept then.
+    pub(crate) fn keep_all<'p>(
+        &self,
+        pairs: impl IntoIterator<Item = (&'p str, &'p str)>,
+        map: &Map,
+    ) -> Result<Size, NotKept> {
+        let mut batch = Batch::default();
+        for (key, value) in pairs {
+            batch.add(key, value);
+        }
+        let mut writer = lock(&self.writer);
+        self.commit(&mut writer, batch, map)?;
+        Ok(writer.size())
+    }
+
     /// Writes the open batch, the caller's, when the one before is done.
     fn lead(&self, map: &Map) -> (Result<(), NotKept>, Size) {
         let mut writer = lock(&self.writer);
         // Whoever comes from now on opens the next one.
         let batch = lock(&self.open).take().unwrap_or_default();
+        (self.commit(&mut writer, batch, map), writer.size())
+    }
+
+    /// Puts a batch into the file, and then into `map`.
+    fn commit(&self, writer: &mut Writer, batch: Batch, map: &Map) -> Result<(), NotKept> {
         let result = writer.write(&batch, self.when, map);
         if result.is_ok() {
             for (key, value) in batch.sets {
                 map.insert(key, value);
             }
         }
-        (result.map_err(|error| in_words(&error).into()), writer.size())
+        result.map_err(|error| in_words(&error).into())
     }
 
     /// Syncs what was appended since the last sync. Where a sync has failed, the file is rewritten:
