@@ -25,7 +25,7 @@ use crate::store::engine::Engine;
 use crate::watch::stage::{Stage, reached};
 
 /// Answers are written when they have grown to this many bytes, even if more could be answered.
-pub(crate) const OUTPUT_FULL: usize = 64 << 10;
+const OUTPUT_FULL: usize = 64 << 10;
 
 /// The answers of one connection that are not written yet, and what it takes to make them.
 pub(crate) struct Answers<'s> {
@@ -55,6 +55,12 @@ impl<'s> Answers<'s> {
     /// The bytes that are to be written.
     pub(crate) fn ready(&self) -> &[u8] {
         &self.output
+    }
+
+    /// Whether there is enough for a write: of answers, or of lines about them.
+    pub(crate) fn are_full(&self) -> bool {
+        let log_is_full = self.log.as_ref().is_some_and(access_log::Lines::are_full);
+        log_is_full || self.output.len() >= OUTPUT_FULL
     }
 
     /// They have been written, or never will be.
@@ -103,5 +109,60 @@ impl<'s> Answers<'s> {
         if let Some(log) = &mut self.log {
             log.add(input, sent, date);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+    use crate::store::memory::MemoryStore;
+
+    const GET: &[u8] = b"GET /get?key=a HTTP/1.1
+Host: localhost
+
+";
+
+    fn answered(answers: &mut Answers<'_>, head: &[u8]) -> bool {
+        answers.answer(&Request::parse(&mut head.to_vec()).unwrap(), false)
+    }
+
+    #[test]
+    fn a_clock_that_is_wrong_by_millennia_ends_no_connection() {
+        let (engine, config) = (MemoryStore::new(), Config { log: true, ..Config::default() });
+        // Before 1970, in the year 36812, and as far as the type can tell.
+        let far = Duration::from_secs(i64::MAX as u64);
+        for now in [UNIX_EPOCH - far, UNIX_EPOCH + Duration::from_secs(1 << 40), UNIX_EPOCH + far] {
+            let mut answers = Answers::new(&engine, &config, Ipv4Addr::LOCALHOST.into(), now);
+            answers.tick(now);
+            assert!(answered(&mut answers, GET));
+            answers.refuse(&Refusal::BadRequestLine, b"nonsense");
+            let text = String::from_utf8_lossy(answers.ready());
+            let year = if now < UNIX_EPOCH { " 1970 " } else { " 9999 " };
+            assert_eq!(text.matches(year).count(), 2, "{text}");
+        }
+    }
+
+    #[test]
+    fn long_lines_in_the_log_are_a_reason_to_write() {
+        let config = Config { log: true, ..Config::default() };
+        let engine = MemoryStore::new();
+        let client = Ipv4Addr::LOCALHOST.into();
+        let mut answers = Answers::new(&engine, &config, client, UNIX_EPOCH);
+        let target = "x".repeat(8 << 10);
+        let head = format!(
+            "GET /get?key={target} HTTP/1.1
+Host: localhost
+
+"
+        );
+        let mut count = 0;
+        while !answers.are_full() {
+            assert!(answered(&mut answers, head.as_bytes()));
+            count += 1;
+        }
+        assert!(count <= 9 && answers.ready().len() < OUTPUT_FULL, "{count}");
     }
 }

@@ -12,9 +12,9 @@
 //! ```
 //!
 //! 1. It works on whatever has arrived, and remembers where it was.
-//! 2. No more than the limit is thrown away, no line inside is longer than [`MAX_LINE`], and what
-//!    comes with the chunks' sizes is limited as a whole: otherwise a mebibyte of content, one byte
-//!    in each chunk, could bring four gibibytes of extensions (RFC 9112 §7.1.1).
+//! 2. No more than the limit is thrown away, and no line inside is longer than [`MAX_LINE`]. What
+//!    comes with the chunks' sizes counts like content: otherwise a mebibyte of content, one byte in
+//!    each chunk, could bring four gibibytes of extensions (RFC 9112 §7.1.1).
 //! 3. Everything in a chunked body is checked, though nobody reads it: what we would skip as
 //!    harmless, another program would take for the body's end.
 //!
@@ -26,20 +26,16 @@ use crate::http::request::{Framing, are_field_lines};
 /// The longest line with a chunk's size, and the longest trailer section, in bytes.
 pub const MAX_LINE: usize = 4096;
 
-/// How many bytes all extensions of a body, and zeros before its sizes, may have together.
-const MAX_EXTENSIONS: usize = 16 << 10;
-
-/// A size has at most so many digits that mean something; what is more counts as an extension.
+/// A size has at most so many digits that mean something. What a line has beyond them, extensions or
+/// zeros, counts like content.
 const SIZE_DIGITS: usize = 16;
 
 /// How far into a body we are.
 #[derive(Debug)]
 pub struct Drain {
     state: State,
-    /// How many more bytes of content we are willing to take.
+    /// How many more bytes we are willing to take.
     allowance: u64,
-    /// The same for chunk extensions.
-    extensions: usize,
 }
 
 #[derive(Debug)]
@@ -63,7 +59,7 @@ impl Drain {
             Framing::Length(length) => State::Length(length),
             Framing::Chunked => State::Size,
         };
-        Ok(Drain { state, allowance: max_bytes, extensions: MAX_EXTENSIONS })
+        Ok(Drain { state, allowance: max_bytes })
     }
 
     /// Takes what it can of `input`, the bytes that follow those it took before, and returns how
@@ -84,11 +80,9 @@ impl Drain {
                 State::Size => {
                     let Some(line) = line(rest)? else { break };
                     let size = chunk_size(line)?;
+                    let cost = size.saturating_add(line.len().saturating_sub(SIZE_DIGITS) as u64);
                     self.allowance =
-                        self.allowance.checked_sub(size).ok_or(Refusal::BodyTooLarge)?;
-                    let extension = line.len().saturating_sub(SIZE_DIGITS);
-                    self.extensions =
-                        self.extensions.checked_sub(extension).ok_or(Refusal::BodyTooLarge)?;
+                        self.allowance.checked_sub(cost).ok_or(Refusal::BodyTooLarge)?;
                     let next = if size == 0 { State::Trailer } else { State::Data(size) };
                     (line.len() + 2, next)
                 }
@@ -208,7 +202,8 @@ mod tests {
     fn refuses_malformed_chunks() {
         let long = [b"0".repeat(MAX_LINE), b"5\r\n".to_vec()].concat();
         let trailer = [b"0\r\n".to_vec(), b"a: b\r\n".repeat(MAX_LINE / 6 + 1)].concat();
-        let table: [&[u8]; 20] = [
+        let endless = [b"0\r\n".to_vec(), b"a".repeat(MAX_LINE + 1)].concat();
+        let table: [&[u8]; 22] = [
             b"\r\n",
             b"g\r\n",
             b"-5\r\n",
@@ -229,6 +224,9 @@ mod tests {
             b"0\r\n folded: a\r\n\r\n",
             &long,
             &trailer,
+            // Without an end: nobody waits for one.
+            &long[..=MAX_LINE],
+            &endless,
         ];
         for input in table {
             let got = drain(Framing::Chunked, input, 0);
@@ -243,9 +241,12 @@ mod tests {
             let input = format!("{size}\r\n");
             assert_eq!(drain(Framing::Chunked, input.as_bytes(), 0), Err(Refusal::BodyTooLarge));
         }
-        for line in [format!("1;{}", "x".repeat(4000)), format!("{}1", "0".repeat(4000))] {
-            let input = format!("{line}\r\nx\r\n").repeat(5);
-            assert_eq!(drain(Framing::Chunked, input.as_bytes(), 0), Err(Refusal::BodyTooLarge));
+        // Extensions, and zeros before a size, are thrown away like content.
+        for line in [format!("1;{}", "x".repeat(100)), format!("{}1", "0".repeat(101))] {
+            let few = format!("{line}\r\nx\r\n").repeat(11) + "0\r\n\r\n";
+            assert_eq!(drain(Framing::Chunked, few.as_bytes(), 0), Ok(Some(0)), "{line}");
+            let many = format!("{line}\r\nx\r\n").repeat(12);
+            assert_eq!(drain(Framing::Chunked, many.as_bytes(), 0), Err(Refusal::BodyTooLarge));
         }
         let two = [b"1f4\r\n".to_vec(), b"x".repeat(500), b"\r\n1f5\r\n".to_vec()].concat();
         assert_eq!(drain(Framing::Chunked, &two, 0), Err(Refusal::BodyTooLarge));

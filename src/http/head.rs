@@ -5,17 +5,22 @@
 //! nowhere else. Here the bytes are searched for the empty line that ends the head, before anyone
 //! tries to understand them:
 //!
-//! 1. Each byte is looked at once, however many reads they come in: a client that sends single
-//!    bytes costs us n steps. Parsing anew at each read would cost n². (Whole lines are parsed
-//!    early, so that nonsense is refused at once; that is bounded by the number of lines.)
+//! 1. Each byte is searched once, however many reads they come in: a client that sends single bytes
+//!    costs us n steps. Parsing anew at each read would cost n².
 //! 2. A line ends with CR LF. LF alone is refused, though RFC 9112 §2.2 would allow it: two
 //!    programs in a row that disagree about where lines end is one more way to smuggle requests.
 //! 3. One empty line before the request line is skipped (RFC 9112 §2.2), more are refused.
 //! 4. No head is larger than the limit: a client can't fill our memory with one.
+//! 5. Nonsense is refused when its line has come, not when the rest of its head has: whoever types
+//!    a request into a terminal is told at once. So lines without the head's end are parsed early,
+//!    which happens only where a head comes in several reads, and at most once for each line.
 //!
 //! Next: [`crate::http::request`], which reads the lines that were found.
 
+use std::ops::Range;
+
 use crate::http::refusal::Refusal;
+use crate::http::request;
 
 /// How far the search has come in the input of one connection. Positions count from the first
 /// unread byte.
@@ -31,26 +36,19 @@ pub struct HeadSearch {
     has_line: bool,
 }
 
-/// What the search found.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Found {
-    /// A whole head, from its request line up to and with the empty line.
-    Head(std::ops::Range<usize>),
-    /// At least one more whole line, which is worth a look: nonsense can be refused before the
-    /// rest of it arrives. It begins at this position.
-    Lines(usize),
-    /// Nothing new.
-    Nothing,
-}
-
 impl HeadSearch {
-    /// Searches what is new in `input`, which begins with the bytes of the calls before.
+    /// Searches what is new in `input`, which begins with the bytes of the calls before. Once a
+    /// whole head is there: where it is, from its request line up to and with the empty line.
     ///
     /// # Errors
     /// Where no head can come of this: a bare LF, empty lines, a first byte that begins no
-    /// method, or more than `max_bytes` without an end.
-    pub fn look(&mut self, input: &[u8], max_bytes: usize) -> Result<Found, Refusal> {
-        let mut found = Found::Nothing;
+    /// method, a malformed line, or more than `max_bytes` without an end.
+    pub fn look(
+        &mut self,
+        input: &mut [u8],
+        max_bytes: usize,
+    ) -> Result<Option<Range<usize>>, Refusal> {
+        let (mut head, mut more_lines) = (None, false);
         while let Some(offset) = memchr::memchr(b'\n', &input[self.searched..]) {
             let end = self.searched + offset + 1;
             let line = &input[self.line..end];
@@ -65,9 +63,9 @@ impl HeadSearch {
                     return Err(Refusal::LineTooLong);
                 }
                 self.has_line = true;
-                found = Found::Lines(self.start);
+                more_lines = true;
             } else if self.has_line {
-                found = Found::Head(self.start..end);
+                head = Some(self.start..end);
                 break;
             } else if at == 0 {
                 self.start = end;
@@ -75,7 +73,7 @@ impl HeadSearch {
                 return Err(Refusal::EmptyLines);
             }
         }
-        if !matches!(found, Found::Head(_)) {
+        if head.is_none() {
             self.searched = input.len();
         }
         // A TLS handshake has no line end for long: its first byte tells enough.
@@ -87,7 +85,10 @@ impl HeadSearch {
         if self.searched - self.start > max_bytes {
             return Err(if self.has_line { Refusal::FieldsTooLarge } else { Refusal::LineTooLong });
         }
-        Ok(found)
+        if head.is_none() && more_lines {
+            request::check_lines(&mut input[self.start..])?;
+        }
+        Ok(head)
     }
 
     /// Whether any byte of a request is in `input`: an empty line alone is none.
@@ -106,15 +107,14 @@ mod tests {
     #[test]
     fn finds_the_end_wherever_the_bytes_are_split() {
         let input = b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\nGET /next";
-        let whole = Found::Head(2..29);
         for split in 0..=input.len() {
             let mut search = HeadSearch::default();
-            let first = search.look(&input[..split], MAX).unwrap();
+            let first = search.look(&mut input[..split].to_vec(), MAX).unwrap();
             if split < 29 {
-                assert!(!matches!(first, Found::Head(_)), "{split}");
-                assert_eq!(search.look(input, MAX), Ok(Found::Head(2..29)), "{split}");
+                assert_eq!(first, None, "{split}");
+                assert_eq!(search.look(&mut input.to_vec(), MAX), Ok(Some(2..29)), "{split}");
             } else {
-                assert_eq!(first, whole, "{split}");
+                assert_eq!(first, Some(2..29), "{split}");
             }
         }
     }
@@ -123,14 +123,14 @@ mod tests {
     fn looks_at_each_byte_once() {
         let mut search = HeadSearch::default();
         for end in 1..=16 {
-            assert!(search.look(&b"GET / HTTP/1.1\r\n"[..end], MAX).is_ok());
+            assert!(search.look(&mut b"GET / HTTP/1.1\r\n".to_vec()[..end], MAX).is_ok());
             assert_eq!(search.searched, end);
         }
     }
 
     #[test]
     fn refuses_what_is_no_head() {
-        let table: [(&[u8], Refusal); 7] = [
+        let table: [(&[u8], Refusal); 9] = [
             (b"GET / HTTP/1.1\nHost: a\r\n\r\n", Refusal::BareLineFeed),
             (b"GET / HTTP/1.1\r\nHost: a\n\r\n", Refusal::BareLineFeed),
             (b"GET / HTTP/1.1\r\nHost: a\r\n\n", Refusal::BareLineFeed),
@@ -138,9 +138,11 @@ mod tests {
             (b"\r\n\r\nGET", Refusal::EmptyLines),
             (b"\x16\x03\x01\x02\x00", Refusal::BadRequestLine),
             (b" GET", Refusal::BadRequestLine),
+            (b"nonsense\r\n", Refusal::BadRequestLine),
+            (b"GET / HTTP/1.1\r\nHost : a\r\n", Refusal::BadField),
         ];
         for (input, refusal) in table {
-            let got = HeadSearch::default().look(input, MAX);
+            let got = HeadSearch::default().look(&mut input.to_vec(), MAX);
             assert_eq!(got, Err(refusal), "{}", input.escape_ascii());
         }
     }
@@ -148,20 +150,20 @@ mod tests {
     #[test]
     fn tells_a_long_line_from_many_fields() {
         let mut input = vec![b'a'; MAX];
-        assert_eq!(HeadSearch::default().look(&input, MAX), Ok(Found::Nothing));
+        assert_eq!(HeadSearch::default().look(&mut input, MAX), Ok(None));
         input.push(b'a');
-        assert_eq!(HeadSearch::default().look(&input, MAX), Err(Refusal::LineTooLong));
+        assert_eq!(HeadSearch::default().look(&mut input, MAX), Err(Refusal::LineTooLong));
         input[10..12].copy_from_slice(b"\r\n");
-        assert_eq!(HeadSearch::default().look(&input, MAX), Err(Refusal::FieldsTooLarge));
-        let whole = [&[b'a'; MAX - 1][..], b"\r\nHost: a\r\n\r\n"].concat();
-        assert_eq!(HeadSearch::default().look(&whole, MAX), Err(Refusal::LineTooLong));
-        assert_eq!(HeadSearch::default().look(&whole[1..], MAX), Err(Refusal::FieldsTooLarge));
+        assert_eq!(HeadSearch::default().look(&mut input, MAX), Err(Refusal::FieldsTooLarge));
+        let mut whole = [&[b'a'; MAX - 1][..], b"\r\nHost: a\r\n\r\n"].concat();
+        assert_eq!(HeadSearch::default().look(&mut whole, MAX), Err(Refusal::LineTooLong));
+        assert_eq!(HeadSearch::default().look(&mut whole[1..], MAX), Err(Refusal::FieldsTooLarge));
     }
 
     #[test]
     fn an_empty_line_alone_begins_nothing() {
         let mut search = HeadSearch::default();
-        assert_eq!(search.look(b"\r\n", MAX), Ok(Found::Nothing));
+        assert_eq!(search.look(&mut b"\r\n".to_vec(), MAX), Ok(None));
         assert!(!search.has_begun(b"\r\n") && search.has_begun(b"\r\nG"));
     }
 }

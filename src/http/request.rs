@@ -81,14 +81,29 @@ pub struct Browser<'b> {
 }
 
 impl<'b> Request<'b> {
-    /// Reads a head, or as many whole lines of it as there are; `None` while they are well-formed
-    /// and more must follow.
+    /// Reads a head, from its request line to its empty line.
     ///
     /// The head is written to in one place: the version of a later HTTP/1.x becomes 1.1.
     ///
     /// # Errors
     /// The [`Refusal`] that the head deserves.
-    pub fn parse(head: &'b mut [u8]) -> Result<Option<Self>, Refusal> {
+    ///
+    /// # Examples
+    /// ```
+    /// use dbserver::http::request::{Framing, Request};
+    ///
+    /// let mut head = *b"GET /get?key=a HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    /// let request = Request::parse(&mut head).unwrap();
+    /// assert_eq!((request.method, request.path, request.query), ("GET", "/get", "key=a"));
+    /// assert_eq!(request.framing, Framing::Length(0));
+    /// ```
+    pub fn parse(head: &'b mut [u8]) -> Result<Self, Refusal> {
+        // HeadSearch found the empty line that ends it.
+        Self::parse_lines(head)?.ok_or(Refusal::BadRequestLine)
+    }
+
+    /// Reads the lines that there are; `None` while they are well-formed and more must follow.
+    fn parse_lines(head: &'b mut [u8]) -> Result<Option<Self>, Refusal> {
         let line_end = accept_later_1_x(head)?;
         let head: &'b [u8] = head;
         let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
@@ -123,6 +138,15 @@ impl<'b> Request<'b> {
             browser: fields.browser,
         }))
     }
+}
+
+/// Refuses the beginning of a head, some whole lines and perhaps a part of the next, where no request
+/// can come of it.
+///
+/// # Errors
+/// As [`Request::parse`].
+pub(crate) fn check_lines(head: &mut [u8]) -> Result<(), Refusal> {
+    Request::parse_lines(head).map(drop)
 }
 
 /// Makes a later 1.x a 1.1, which is the last that httparse knows, and returns where the line ends.
@@ -184,7 +208,7 @@ impl<'b> Authority<'b> {
             || (port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok());
         let host_fits = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
             Some(address) => address.parse::<Ipv6Addr>().is_ok(),
-            None => !host.is_empty() && host.bytes().all(is_name_byte),
+            None => is_name(host.as_bytes()),
         };
         (port_fits && host_fits).then_some(Authority { host, text })
     }
@@ -197,9 +221,23 @@ impl<'b> Authority<'b> {
     }
 }
 
-/// The characters of a registered name (RFC 3986 §3.2.2).
-fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte)
+/// Whether this is a registered name (RFC 3986 §3.2.2): some of these characters, and bytes as `%XX`.
+/// A `%` alone may stand in a query, where the rules are those of forms, and nowhere in a name.
+fn is_name(name: &[u8]) -> bool {
+    let mut rest = name;
+    while let [first, after @ ..] = rest {
+        rest = match after {
+            [high, low, after @ ..] if *first == b'%' => {
+                if !(high.is_ascii_hexdigit() && low.is_ascii_hexdigit()) {
+                    return false;
+                }
+                after
+            }
+            _ if first.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(first) => after,
+            _ => return false,
+        };
+    }
+    !name.is_empty()
 }
 
 /// The fields that this server acts on, found in one pass over the head.

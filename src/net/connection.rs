@@ -29,9 +29,9 @@ use std::ops::Range;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::config::{Config, Limits};
-use crate::http::answers::{Answers, OUTPUT_FULL};
+use crate::http::answers::Answers;
 use crate::http::body::Drain;
-use crate::http::head::{Found, HeadSearch};
+use crate::http::head::HeadSearch;
 use crate::http::input::Input;
 use crate::http::refusal::Refusal;
 use crate::http::request::{Framing, Request};
@@ -115,12 +115,8 @@ impl Connection<'_> {
         let mut deadline = None;
         loop {
             let input = self.input.unread();
-            match search.look(input, self.limits.head_bytes)? {
-                Found::Head(head) => return Ok(head),
-                Found::Lines(start) => {
-                    Request::parse(&mut input[start..])?;
-                }
-                Found::Nothing => {}
+            if let Some(head) = search.look(input, self.limits.head_bytes)? {
+                return Ok(head);
             }
             let begun = search.has_begun(input);
             if self.reads_on()? {
@@ -148,7 +144,7 @@ impl Connection<'_> {
     /// Answers the request whose head is there, when its body is there too.
     fn exchange(&mut self, head: Range<usize>) -> Result<(), End> {
         let mut more = self.input.unread().len() > head.end;
-        let mut request = parse(&mut self.input, &head)?;
+        let mut request = Request::parse(&mut self.input.unread()[head.clone()])?;
         let has_body = request.framing != Framing::Length(0);
         // Who asks before sending a body is answered at once, and spared the body.
         let unread_body = has_body && request.expects_continue;
@@ -158,7 +154,7 @@ impl Connection<'_> {
                 self.drain(drain, head.end)?;
                 // Read again: the bytes may have moved meanwhile.
                 more = self.input.unread().len() > head.end;
-                request = parse(&mut self.input, &head)?;
+                request = Request::parse(&mut self.input.unread()[head.clone()])?;
             }
         }
         if !self.seat.answer() {
@@ -172,7 +168,7 @@ impl Connection<'_> {
             let rest = unread_body || !self.input.unread().is_empty();
             return Err(if rest { End::Linger } else { End::Close });
         }
-        if self.answers.ready().len() >= OUTPUT_FULL {
+        if self.answers.are_full() {
             self.flush()?;
         }
         Ok(())
@@ -263,10 +259,4 @@ impl Connection<'_> {
             self.socket.linger(self.input.space());
         }
     }
-}
-
-fn parse<'i>(input: &'i mut Input, head: &Range<usize>) -> Result<Request<'i>, Refusal> {
-    let request = Request::parse(&mut input.unread()[head.clone()])?;
-    // HeadSearch found the empty line that ends it.
-    request.ok_or(Refusal::BadRequestLine)
 }

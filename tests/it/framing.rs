@@ -565,7 +565,7 @@ fn a_request_that_is_cut_off_is_not_served() {
 #[test]
 fn malformed_heads_are_400() {
     let server = server();
-    let table: [&[u8]; 83] = [
+    let table: [&[u8]; 88] = [
         // The request line.
         b"GET\r\n\r\n",
         b"GET \r\n\r\n",
@@ -610,6 +610,12 @@ fn malformed_heads_are_400() {
         b"GET http://:80/set?evil=1 HTTP/1.1\r\nHost: a.localhost\r\n\r\n",
         b"GET http://user@localhost/set?evil=1 HTTP/1.1\r\nHost: a.localhost\r\n\r\n",
         b"GET http://localhost:x/set?evil=1 HTTP/1.1\r\nHost: a.localhost\r\n\r\n",
+        b"GET http://%zz.localhost/set?evil=1 HTTP/1.1\r\nHost: a.localhost\r\n\r\n",
+        b"CONNECT %zz.localhost:80 HTTP/1.1\r\nHost: a.localhost\r\n\r\n",
+        // A Host with a malformed percent-escape (RFC 3986 §3.2.2).
+        b"GET /set?evil=1 HTTP/1.1\r\nHost: %zz.localhost\r\n\r\n",
+        b"GET /set?evil=1 HTTP/1.1\r\nHost: a%4.localhost:4000\r\n\r\n",
+        b"GET /set?evil=1 HTTP/1.1\r\nHost: a.localhost%\r\n\r\n",
         b"GET http://[::1/set?evil=1 HTTP/1.1\r\nHost: a.localhost\r\n\r\n",
         b"CONNECT /set?evil=1 HTTP/1.1\r\nHost: a.localhost\r\n\r\n",
         // A field line.
