@@ -200,23 +200,3 @@ fn the_tasks_own_server_fails_what_it_is_known_to_lack() {
     assert_eq!(having(&verdicts, "not reached"), names(&["pipelining"]));
     assert_eq!(having(&verdicts, "skipped"), names(&["empty-file", "torn-line", "damaged-middle"]));
 }
-
-/// Where the interview starts: all is there but the file.
-#[test]
-fn the_starter_fails_the_durable_tier_alone() {
-    let command = format!("'{}' {{port}}", example("starter").display());
-    let verdicts = verdicts(&command, &options("--rounds 1 --skip mixed-load,deaf-client"));
-    let kept = names(&["storm-starts"]);
-    let skipped = names(&["empty-file", "torn-line", "damaged-middle"]);
-    assert_eq!(having(&verdicts, "skipped"), skipped);
-    let durable = Command::new(assert_cmd::cargo::cargo_bin!("dbcheck")).arg("--list").output();
-    let list = String::from_utf8(durable.unwrap().stdout).unwrap();
-    let durable = list.lines().skip_while(|line| !line.starts_with("durable")).skip(1);
-    let durable: Names = durable
-        .take_while(|line| line.starts_with("  "))
-        .filter_map(|line| line.split_whitespace().next().map(str::to_string))
-        .collect();
-    let forgotten = &(&durable - &kept) - &skipped;
-    assert!(forgotten.len() > 5, "{list}");
-    assert_eq!(having(&verdicts, "failed"), forgotten);
-}

@@ -20,12 +20,15 @@
 //!  labs           the tutorial's labs break what they are about
 //!  dbcheck        the checker from the outside
 //!  dbcheck_bugs   the checker on servers whose faults are known
+//!  interview      what a candidate is handed, and its score at the start
 //!  reading_order  the source is read in one order
+//!  arrows         and its arrows go down
 //! ```
 
 #![allow(clippy::disallowed_methods, reason = "a test that can't have a thread has failed")]
 
 mod access;
+mod arrows;
 mod command_line;
 mod common;
 mod dbcheck;
@@ -34,6 +37,7 @@ mod durability;
 mod faults;
 mod first;
 mod framing;
+mod interview;
 mod labs;
 mod one_write;
 mod reading_order;

@@ -52,12 +52,19 @@ use session::{Changed, Outcome};
 const CHAPTERS_AT_A_TIME: usize = 2;
 
 /// The texts in which everything is tried.
-const TEXTS: [&str; 2] = ["TUTORIAL.md", "README.md"];
+const TEXTS: [&str; 3] = ["TUTORIAL.md", "README.md", "examples/interview/INTERVIEWER.md"];
 
 /// The texts of which links and paths are followed besides.
-const OTHER_TEXTS: [&str; 2] = ["examples/README.md", "CHANGELOG.md"];
+const OTHER_TEXTS: [&str; 6] = [
+    "examples/README.md",
+    "examples/interview/README.md",
+    "examples/interview/CANDIDATE.md",
+    "examples/interview/SCORE_SHEET.md",
+    "examples/interview/WHAT_IS_WRONG.md",
+    "CHANGELOG.md",
+];
 
-fn texts() -> [Document; 2] {
+fn texts() -> [Document; 3] {
     TEXTS.map(|name| Document::read(workshop::root(), name))
 }
 
@@ -90,7 +97,7 @@ fn every_piece_of_source_is_in_the_file_that_it_names() {
 
 #[test]
 fn every_answer_shows_something_and_every_change_applies_and_compiles() {
-    let [tutorial, _] = texts();
+    let [tutorial, ..] = texts();
     let mut problems = exercises::empty_answers(&tutorial);
     problems.extend_from_slice(&of_the_tutorial(&tutorial).1);
     none(&problems);
@@ -103,7 +110,7 @@ fn every_command_prints_what_stands_below_it() {
     let overwrite = overwrite();
     let texts = texts();
     let no_answers = Changed::new();
-    let programs = [&of_the_tutorial(&texts[0]).0, &no_answers];
+    let programs = [&of_the_tutorial(&texts[0]).0, &no_answers, &no_answers];
     let sections = texts.iter().zip(programs).flat_map(|(document, changed)| {
         let last = document.headings.iter().filter(|heading| heading.level == 2).count();
         (0..=last).map(move |section| (document, changed, section))
@@ -162,7 +169,7 @@ fn every_step_scores_what_the_text_says() {
     problems.extend(scores::too_late(&scores));
     let lines = fs::read_to_string(workshop::root().join(scores::FILE)).unwrap_or_default();
     problems.extend(scores::wrong_lines(&lines, &scores));
-    let [tutorial, _] = texts();
+    let [tutorial, ..] = texts();
     problems.extend(scores::table(&tutorial.name, &tutorial.lines.join("\n"), &scores).0);
     none(&problems);
 }
@@ -190,38 +197,38 @@ fn every_link_and_every_path_leads_somewhere() {
 
 #[test]
 fn the_chapters_and_their_exercises_are_in_order() {
-    let [tutorial, _] = texts();
+    let [tutorial, ..] = texts();
     none(&[order::chapters(&tutorial), order::exercises(&tutorial)].concat());
 }
 
 #[test]
 fn each_step_is_named_in_its_chapter() {
-    let [tutorial, _] = texts();
+    let [tutorial, ..] = texts();
     let steps = steps();
     none(&order::steps(&tutorial, &steps));
 }
 
 #[test]
 fn the_guided_reading_has_the_modules_in_their_order() {
-    let [tutorial, _] = texts();
+    let [tutorial, ..] = texts();
     none(&order::reading(&tutorial, &order::modules(order::source)));
 }
 
 #[test]
 fn the_chapter_that_a_check_names_is_there() {
-    let [tutorial, _] = texts();
+    let [tutorial, ..] = texts();
     none(&order::chapters_of_checks(&tutorial));
 }
 
 #[test]
 fn the_readme_has_fewer_than_150_lines() {
-    let [_, readme] = texts();
+    let [_, readme, _] = texts();
     assert!(readme.lines.len() < 150, "{} lines", readme.lines.len());
 }
 
 #[test]
 fn the_command_that_the_ci_takes_from_the_readme_is_there_once() {
-    let [_, readme] = texts();
+    let [_, readme, _] = texts();
     let alone = readme.fences_in("console").filter(|fence| fence.lines == [session::THIS_TEST]);
     assert_eq!(alone.count(), 1);
     let lines = readme.lines.iter().filter(|line| line.starts_with(session::THIS_TEST));

@@ -89,7 +89,6 @@ pub(crate) fn launch(command: &str) -> Option<Launch<'_>> {
 fn takes_port(program: &str) -> Option<&'static str> {
     match program {
         "dbserver" | "bad_server" => Some("--port "),
-        "starter" => Some(""),
         step if step.starts_with("step") => Some(""),
         _ => None,
     }
@@ -186,7 +185,7 @@ mod tests {
             ("cargo run -q -- --port 4000", Some(("dbserver", "--port 4321"))),
             ("cargo run -q -- -p 0", Some(("dbserver", "-p 0"))),
             ("cargo run -q -- --memory 2> log", Some(("dbserver", "--memory 2> log --port 4321"))),
-            ("cargo run --example starter", Some(("starter", "4321"))),
+            ("cargo run --example step05_route", Some(("step05_route", "4321"))),
             (
                 "cargo run -q --example bad_server -- --memory",
                 Some(("bad_server", "--memory --port 4321")),

@@ -201,6 +201,7 @@ impl Desk {
         let mut bash = Command::new("bash");
         bash.current_dir(self.path()).env("PATH", path).env("CURL_HOME", self.stand_ins());
         bash.env("LC_ALL", "C").env("CARGO_TERM_COLOR", "never").env("PYTHONUNBUFFERED", "1");
+        bash.env("DBCHECK", target().join("debug/dbcheck"));
         bash.env_remove("RUST_BACKTRACE").env_remove("RUST_LIB_BACKTRACE").env_remove("BASH_ENV");
         // curl would ask a proxy for its own localhost.
         for name in ["http_proxy", "all_proxy", "ALL_PROXY"] {

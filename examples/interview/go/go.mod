@@ -1,0 +1,3 @@
+module dbserver
+
+go 1.19
