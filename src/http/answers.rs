@@ -77,7 +77,7 @@ impl<'s> Answers<'s> {
     /// Appends the answer to the output, and returns whether the connection stays open.
     pub(crate) fn answer(&mut self, request: &Request<'_>, last: bool) -> bool {
         let Request { method, path, query, .. } = *request;
-        reached(Stage::Parsed { method, path, query });
+        reached(Stage::Parsed { method, path, query, head: request.head_bytes });
         let persistence = if last { Persistence::Close } else { request.persistence };
         let with_body = method != "HEAD";
         let date = self.clock.date();
@@ -94,6 +94,7 @@ impl<'s> Answers<'s> {
             output.truncate(before);
             refusal.send(Reply { output, date, persistence, with_body })
         });
+        sent.say(&self.output[before..], persistence == Persistence::Close);
         if let Some(log) = &mut self.log {
             log.add(request.line, sent, date);
         }
@@ -105,7 +106,9 @@ impl<'s> Answers<'s> {
         // What was asked for is known even where the rest is not: HEAD gets no body (RFC 9110 §9.3.2).
         let with_body = !input.trim_ascii_start().starts_with(b"HEAD ");
         let (output, date) = (&mut self.output, self.clock.date());
+        let before = output.len();
         let sent = refusal.send(Reply { output, date, persistence: Persistence::Close, with_body });
+        sent.say(&self.output[before..], true);
         if let Some(log) = &mut self.log {
             log.add(input, sent, date);
         }

@@ -31,6 +31,8 @@ pub const MAX_FIELDS: usize = 100;
 pub struct Request<'b> {
     /// The request line, without its line end. A later HTTP/1.x stands there as 1.1.
     pub line: &'b [u8],
+    /// How long the head is, in bytes, with the empty line that ends it.
+    pub head_bytes: usize,
     /// The method, as sent: `GET`.
     pub method: &'b str,
     /// The path of the target, as sent: `/get`.
@@ -108,13 +110,13 @@ impl<'b> Request<'b> {
         let head: &'b [u8] = head;
         let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
         let mut parsed = httparse::Request::new(&mut []);
-        match parsed.parse_with_uninit_headers(head, &mut fields) {
-            Ok(Status::Complete(_)) => {}
+        let head_bytes = match parsed.parse_with_uninit_headers(head, &mut fields) {
+            Ok(Status::Complete(bytes)) => bytes,
             Ok(Status::Partial) => return Ok(None),
             Err(Error::TooManyHeaders) => return Err(Refusal::FieldsTooLarge),
             Err(Error::HeaderName | Error::HeaderValue) => return Err(Refusal::BadField),
             Err(_) => return Err(Refusal::BadRequestLine),
-        }
+        };
         let (Some(method), Some(target), Some(minor)) =
             (parsed.method, parsed.path, parsed.version)
         else {
@@ -124,6 +126,7 @@ impl<'b> Request<'b> {
         let (authority, path, query) = split_target(method, target)?;
         Ok(Some(Request {
             line: &head[..line_end],
+            head_bytes,
             method,
             path,
             query,

@@ -27,6 +27,8 @@
 use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::watch::stage::{Stage, reached};
+
 /// The status codes that this server sends (RFC 9110 §15).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
@@ -108,6 +110,14 @@ pub struct Reply<'c> {
 pub struct Sent {
     pub(crate) status: Status,
     pub(crate) body_bytes: usize,
+}
+
+impl Sent {
+    /// Has it watched: `answer` is what was appended, and `close` whether it is the connection's last.
+    pub(crate) fn say(self, answer: &[u8], close: bool) {
+        let (status, body) = (self.status.text(), self.body_bytes);
+        reached(Stage::Answered { status, bytes: answer, body, close });
+    }
 }
 
 impl Reply<'_> {

@@ -40,7 +40,7 @@ use crate::net::placement::Placement;
 use crate::net::slots::Seat;
 use crate::net::socket::{Socket, Wait};
 use crate::store::engine::Engine;
-use crate::watch::stage::{Stage, reached};
+use crate::watch::stage::{Part, Stage, Why, reached};
 
 struct Connection<'s> {
     seat: &'s mut Seat,
@@ -55,7 +55,7 @@ struct Connection<'s> {
 /// Why a connection ends.
 enum End {
     /// One side closes, and nothing is left to say.
-    Close,
+    Close(Why),
     /// We close first, and the client may still be sending.
     Linger,
     /// The client did something after which we can't go on; it is told.
@@ -70,14 +70,14 @@ impl From<Refusal> for End {
     }
 }
 
-/// Serves a connection from its first byte to its last.
+/// Serves a connection from its first byte to its last, and returns why that was the last.
 pub(crate) fn serve(
     stream: &TcpStream,
     seat: &mut Seat,
     peer: SocketAddr,
     engine: &dyn Engine,
     config: &Config,
-) {
+) -> Why {
     let mut connection = Connection {
         seat,
         stream,
@@ -100,11 +100,20 @@ pub(crate) fn serve(
 pub(crate) fn turn_away(stream: &TcpStream, patient: bool) {
     let (mut output, clock) = (Vec::new(), Clock::new(SystemTime::now()));
     let (output, date) = (&mut output, clock.date());
-    Refusal::NoSlot.send(Reply { output, date, persistence: Persistence::Close, with_body: true });
+    let sent = Refusal::NoSlot.send(Reply {
+        output,
+        date,
+        persistence: Persistence::Close,
+        with_body: true,
+    });
+    sent.say(output, true);
     let mut socket = Socket::new(stream);
     // So little always fits, and nobody is waited for.
-    if socket.write(output, Duration::ZERO).is_ok() && patient {
-        socket.linger(&mut [0; 1024]);
+    if socket.write(output, Duration::ZERO).is_ok() {
+        reached(Stage::Written(output));
+        if patient {
+            socket.linger(&mut [0; 1024]);
+        }
     }
 }
 
@@ -112,23 +121,24 @@ impl Connection<'_> {
     /// Waits for a whole head, and returns where in the input it is.
     fn next_head(&mut self) -> Result<Range<usize>, End> {
         let mut search = HeadSearch::default();
-        let mut deadline = None;
+        let mut since = None;
         loop {
             let input = self.input.unread();
             if let Some(head) = search.look(input, self.limits.head_bytes)? {
                 return Ok(head);
             }
-            let begun = search.has_begun(input);
+            let (begun, have) = (search.has_begun(input), input.len());
             if self.reads_on()? {
                 continue;
             }
             let wait = if begun {
                 let time = self.limits.head_time;
-                let deadline = *deadline.get_or_insert_with(|| Instant::now() + time);
+                let begun = *since.get_or_insert_with(Instant::now);
+                reached(Stage::Partial { part: Part::Head, have, begun });
                 if !self.seat.begin() {
                     return Err(End::Gone);
                 }
-                Wait::Until(deadline)
+                Wait::Until(begun + time)
             } else {
                 if !self.seat.wait() {
                     return Err(End::Gone);
@@ -137,7 +147,7 @@ impl Connection<'_> {
                 let stopping = self.seat.is_stopping();
                 if stopping { Wait::No } else { Wait::Idle }
             };
-            self.fill(wait, deadline.map(|_| Refusal::HeadTimeout))?;
+            self.fill(wait, since.map(|_| Refusal::HeadTimeout))?;
         }
     }
 
@@ -166,7 +176,7 @@ impl Connection<'_> {
         self.input.use_up(head.end);
         if !open {
             let rest = unread_body || !self.input.unread().is_empty();
-            return Err(if rest { End::Linger } else { End::Close });
+            return Err(if rest { End::Linger } else { End::Close(Why::Done) });
         }
         if self.answers.are_full() {
             self.flush()?;
@@ -176,7 +186,8 @@ impl Connection<'_> {
 
     /// Reads the body that begins at `start`, and takes it out of the input.
     fn drain(&mut self, mut drain: Drain, start: usize) -> Result<(), End> {
-        let deadline = Wait::Until(Instant::now() + self.limits.body_time);
+        let begun = Instant::now();
+        let deadline = Wait::Until(begun + self.limits.body_time);
         loop {
             let (taken, done) = drain.take(&self.input.unread()[start..])?;
             self.input.cut(start..start + taken);
@@ -189,6 +200,8 @@ impl Connection<'_> {
             if !self.seat.begin() {
                 return Err(End::Gone);
             }
+            let have = self.input.unread().len();
+            reached(Stage::Partial { part: Part::Body, have, begun });
             self.fill(deadline, Some(Refusal::BodyTimeout))?;
         }
     }
@@ -198,7 +211,7 @@ impl Connection<'_> {
         if self.read(wait)? {
             return Ok(());
         }
-        Err(at_timeout.map_or(End::Close, End::Refuse))
+        Err(at_timeout.map_or(End::Close(Why::Stopping), End::Refuse))
     }
 
     /// Before a wait: writes the answers that are ready. But where the last read was full, more is
@@ -213,11 +226,12 @@ impl Connection<'_> {
 
     /// Reads once, and returns whether something came in time.
     fn read(&mut self, wait: Wait) -> Result<bool, End> {
+        let unread = self.input.unread().len();
         let space = self.input.space();
         match self.socket.read(space, wait) {
-            Ok(0) => Err(End::Close),
+            Ok(0) => Err(End::Close(Why::Client)),
             Ok(count) => {
-                reached(Stage::BytesRead(&space[..count]));
+                reached(Stage::BytesRead { bytes: &space[..count], unread });
                 self.placement.has_read(self.stream);
                 self.answers.tick(SystemTime::now());
                 self.input.filled(count);
@@ -243,20 +257,22 @@ impl Connection<'_> {
         written.map_err(|_| End::Gone)
     }
 
-    fn finish(&mut self, end: End) {
-        let linger = match end {
-            End::Gone => return,
-            End::Close => false,
-            End::Linger => true,
+    fn finish(&mut self, end: End) -> Why {
+        let (linger, why) = match end {
+            End::Gone => return self.seat.ended().unwrap_or(Why::Gone),
+            End::Close(why) => (false, self.seat.ended().unwrap_or(why)),
+            End::Linger => (true, Why::Done),
             End::Refuse(refusal) => {
                 self.answers.tick(SystemTime::now());
                 self.answers.refuse(&refusal, self.input.unread());
-                true
+                let late = matches!(refusal, Refusal::HeadTimeout | Refusal::BodyTimeout);
+                (true, if late { Why::Late } else { Why::Refused })
             }
         };
         // Who is no longer answered makes room like others.
         if self.flush().is_ok() && linger && self.seat.begin() {
             self.socket.linger(self.input.space());
         }
+        why
     }
 }

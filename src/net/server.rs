@@ -39,6 +39,7 @@ use crate::config::Config;
 use crate::net::connection;
 use crate::net::slots::Slots;
 use crate::store::engine::Engine;
+use crate::watch::stage::{Stage, Why, reached};
 
 /// How many threads may be in `accept()` on one listener. More than one is there only after
 /// connections have ended, for the next ones.
@@ -234,22 +235,25 @@ impl Acceptor {
             // On BSDs a connection takes this over from the listener, where wake_all() has set it.
             let _ = stream.set_nonblocking(false);
         }
-        match self.shared.slots.take(&stream) {
-            Some(mut seat) => {
-                let served = catch_unwind(AssertUnwindSafe(|| {
-                    connection::serve(
-                        &stream,
-                        &mut seat,
-                        peer,
-                        &*self.shared.engine,
-                        &self.shared.config,
-                    );
-                }));
-                // The message was printed when it happened; the connection is closed here.
-                drop(served);
-            }
-            None => self.turn_away(&stream),
-        }
+        let seat = self.shared.slots.take(&stream);
+        reached(Stage::Opened { peer });
+        let why = if let Some(mut seat) = seat {
+            let served = catch_unwind(AssertUnwindSafe(|| {
+                connection::serve(
+                    &stream,
+                    &mut seat,
+                    peer,
+                    &*self.shared.engine,
+                    &self.shared.config,
+                )
+            }));
+            // Where it panicked, the message was printed when it happened.
+            served.unwrap_or(Why::Gone)
+        } else {
+            self.turn_away(&stream);
+            Why::Refused
+        };
+        reached(Stage::Closed { why });
     }
 
     fn turn_away(&self, stream: &TcpStream) {

@@ -10,8 +10,8 @@
 //!             ▲                     ▲                           │
 //!             └───────wait()────────┴──────────begin()──────────┘
 //!
-//! evict_one() ends Idle and Begun, end_idle() ends Idle: both turn to Evicted, the socket is shut
-//! down, and the thread learns it from its next read or turn. stop() shuts Idle for reading.
+//! evict_one() ends Idle and Begun and turns them to Evicted, end_idle() turns Idle to IdleTooLong: the socket
+//! is shut down, and the thread learns it from its next read or turn. stop() shuts Idle for reading.
 //! Answering is left alone.
 //! ```
 //!
@@ -32,6 +32,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::lock::lock;
+use crate::watch::stage::Why;
 
 /// All connections of a server.
 #[derive(Debug)]
@@ -53,7 +54,7 @@ struct Table {
 #[derive(Debug)]
 struct Slot {
     stream: Arc<TcpStream>,
-    /// One of the four states below, and in the higher bits when the last whole request was
+    /// One of the states below, and in the higher bits when the last whole request was
     /// answered, or the connection opened: in milliseconds since the server's start.
     state: AtomicU64,
 }
@@ -62,7 +63,8 @@ const IDLE: u64 = 0;
 const BEGUN: u64 = 1;
 const ANSWERING: u64 = 2;
 const EVICTED: u64 = 3;
-const STATE_BITS: u32 = 2;
+const IDLE_TOO_LONG: u64 = 4;
+const STATE_BITS: u32 = 3;
 const STATE: u64 = (1 << STATE_BITS) - 1;
 
 /// A connection's place among the slots.
@@ -120,7 +122,7 @@ impl Slots {
             if state & STATE == IDLE
                 // It may have become idle after we looked at the clock.
                 && now.saturating_sub(state >> STATE_BITS) > limit
-                && slot.state.compare_exchange(state, EVICTED, SeqCst, SeqCst).is_ok()
+                && slot.state.compare_exchange(state, IDLE_TOO_LONG, SeqCst, SeqCst).is_ok()
             {
                 let _ = slot.stream.shutdown(Shutdown::Both);
             }
@@ -214,6 +216,16 @@ impl Seat {
         self.since = self.slots.millis() << STATE_BITS;
     }
 
+    /// Why the connection was ended by another thread, if it was.
+    pub(crate) fn ended(&self) -> Option<Why> {
+        match self.slot.state.load(SeqCst) & STATE {
+            EVICTED => Some(Why::Evicted),
+            IDLE_TOO_LONG => Some(Why::Idle),
+            IDLE if self.is_stopping() => Some(Why::Stopping),
+            _ => None,
+        }
+    }
+
     /// Whether this answer is the last, because the server stops.
     pub(crate) fn is_stopping(&self) -> bool {
         self.slots.is_stopping()
@@ -224,7 +236,7 @@ impl Seat {
         let next = self.since | to;
         // Nobody but an eviction changes it meanwhile.
         let change = || self.slot.state.compare_exchange(now, next, SeqCst, SeqCst).is_ok();
-        now != EVICTED && (now == next || change())
+        now & STATE < EVICTED && (now == next || change())
     }
 }
 

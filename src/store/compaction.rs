@@ -29,6 +29,7 @@ use crate::store::disk::Replacement;
 use crate::store::journal::Journal;
 use crate::store::map::Map;
 use crate::store::snapshot::{self, Size};
+use crate::watch::stage::FileStep;
 
 /// How much may be left to copy while sets wait, in bytes.
 const LITTLE: usize = 64 << 10;
@@ -51,6 +52,7 @@ pub(crate) fn run(
         let writer = journal.writer();
         (writer.data().begin_replacement()?, writer.data().reader()?, writer.size())
     };
+    before.say(FileStep::Compacting, Some(map.len()));
     let mut snapshot = snapshot::write(&replacement, map, &go_on)?;
 
     let mut copied = before.bytes;
@@ -65,6 +67,7 @@ pub(crate) fn run(
         go_on()?;
     }
     replacement.sync()?;
+    snapshot.say(FileStep::Copied, None);
 
     let mut writer = journal.writer();
     if !writer.is_trusted() {
@@ -73,7 +76,9 @@ pub(crate) fn run(
     let after = writer.size();
     snapshot.bytes += copy(&old, copied..after.bytes, &replacement)?;
     snapshot.records += after.records - before.records;
-    writer.replace(replacement, snapshot)
+    writer.replace(replacement, snapshot)?;
+    snapshot.say(FileStep::Replaced, Some(map.len()));
+    Ok(())
 }
 
 /// Appends a range of the old file to the new one, and returns how long it is.

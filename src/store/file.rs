@@ -25,6 +25,7 @@ use crate::store::journal::{Journal, SyncWhen};
 use crate::store::map::Map;
 use crate::store::replay::{expected_records, replay};
 use crate::store::snapshot::Size;
+use crate::watch::stage::FileStep;
 use crate::watch::warning::warn;
 
 /// After a compaction that failed, the next one waits this long.
@@ -102,6 +103,7 @@ impl FileStore {
         if let SyncWhen::Every(interval) = keeping.sync {
             store.sync_every(interval)?;
         }
+        store.0.journal.size().say(FileStep::Opened, Some(store.len()));
         Ok(store)
     }
 
@@ -231,6 +233,7 @@ impl Shared {
             && !closing()
         {
             warn(format_args!("the data file could not be compacted: {error}"));
+            self.journal.size().say(FileStep::Failed, Some(self.map.len()));
             lock(&self.last_compaction).retry_at = Some(Instant::now() + COMPACT_AGAIN);
         }
     }

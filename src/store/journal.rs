@@ -30,6 +30,7 @@
 //! Next: [`crate::store::record`], how a line looks.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -39,7 +40,7 @@ use crate::store::map::Map;
 use crate::store::record;
 use crate::store::replay::Replayed;
 use crate::store::snapshot::{self, Size};
-use crate::watch::stage::{Stage, reached};
+use crate::watch::stage::{FileStep, Stage, reached};
 
 /// When a set is safe from a loss of power. It is always safe from the death of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,11 +63,14 @@ pub struct Journal {
     open: Mutex<Option<Batch>>,
     writer: Mutex<Writer>,
     when: SyncWhen,
+    /// How many batches there have been.
+    batches: AtomicU64,
 }
 
 /// Sets that go to the disk together.
 #[derive(Debug, Default)]
 struct Batch {
+    number: u64,
     lines: Vec<u8>,
     sets: Vec<(Box<str>, Box<str>)>,
     outcome: Arc<RwLock<Outcome>>,
@@ -106,6 +110,7 @@ impl Journal {
                 retry_at: None,
             }),
             when,
+            batches: AtomicU64::new(0),
         }
     }
 
@@ -118,14 +123,16 @@ impl Journal {
         let mut open = lock(&self.open);
         if let Some(batch) = &mut *open {
             batch.add(key, value);
+            reached(Stage::Joined { batch: batch.number, leads: false });
             let outcome = Arc::clone(&batch.outcome);
             drop(open);
             let outcome = outcome.read().unwrap_or_else(PoisonError::into_inner);
             let unknown = || Err("the server failed on it".into());
             return outcome.clone().unwrap_or_else(unknown).map(|()| None);
         }
-        let batch = open.insert(Batch::default());
+        let batch = open.insert(self.new_batch());
         batch.add(key, value);
+        reached(Stage::Joined { batch: batch.number, leads: true });
         let outcome = Arc::clone(&batch.outcome);
         // Nobody else knows of it yet, so this does not wait.
         let mut outcome = outcome.write().unwrap_or_else(PoisonError::into_inner);
@@ -145,13 +152,17 @@ impl Journal {
         pairs: impl IntoIterator<Item = (&'p str, &'p str)>,
         map: &Map,
     ) -> Result<Size, NotKept> {
-        let mut batch = Batch::default();
+        let mut batch = self.new_batch();
         for (key, value) in pairs {
             batch.add(key, value);
         }
         let mut writer = lock(&self.writer);
         self.commit(&mut writer, batch, map)?;
         Ok(writer.size())
+    }
+
+    fn new_batch(&self) -> Batch {
+        Batch { number: self.batches.fetch_add(1, Ordering::Relaxed) + 1, ..Batch::default() }
     }
 
     /// Writes the open batch, the caller's, when the one before is done.
@@ -202,7 +213,7 @@ impl Writer {
         if !self.trusted {
             self.start_over(map)?;
         }
-        let result = self.append(batch, when);
+        let result = self.append(batch, when, map.len());
         // At once, so that what is refused now is not in the file after a restart. Where it does
         // not work, the next set tries again, and until then cutting the file does what it can.
         if !self.trusted && self.start_over(map).is_err() {
@@ -211,7 +222,7 @@ impl Writer {
         result
     }
 
-    fn append(&mut self, batch: &Batch, when: SyncWhen) -> io::Result<()> {
+    fn append(&mut self, batch: &Batch, when: SyncWhen, keys: usize) -> io::Result<()> {
         if let Err(error) = self.data.append(&batch.lines) {
             // Part of it may be there, and whole lines too. Where even cutting fails, that part is
             // not ours to build on.
@@ -229,13 +240,15 @@ impl Writer {
         self.length += batch.lines.len() as u64;
         self.records += batch.sets.len() as u64;
         // Everything is in order by now: an observer may panic.
-        reached(Stage::Journaled(&batch.lines));
+        let (Batch { number: batch, lines, sets, .. }, at) = (batch, before.bytes);
+        let (batch, sets, records) = (*batch, sets.len(), self.records);
+        reached(Stage::Journaled { batch, lines, sets, at, records, keys });
         if when == SyncWhen::Always {
             if let Err(error) = self.sync() {
                 (self.length, self.records) = (before.bytes, before.records);
                 return Err(error);
             }
-            reached(Stage::Synced);
+            reached(Stage::Synced { batch, sets, bytes: lines.len(), at });
         }
         Ok(())
     }
@@ -261,6 +274,7 @@ impl Writer {
         let replacement = self.data.begin_replacement()?;
         let snapshot = snapshot::write(&replacement, map, || Ok(()))?;
         self.replace(replacement, snapshot)?;
+        snapshot.say(FileStep::StartedOver, Some(map.len()));
         self.retry_at = None;
         Ok(())
     }
@@ -268,7 +282,9 @@ impl Writer {
     /// Puts a replacement of this size in the place of the file. Returns when that is durable.
     pub(crate) fn replace(&mut self, replacement: Replacement, snapshot: Size) -> io::Result<()> {
         replacement.sync()?;
+        snapshot.say(FileStep::Synced, None);
         self.data.become_replacement(replacement)?;
+        snapshot.say(FileStep::Renamed, None);
         (self.length, self.records) = (snapshot.bytes, snapshot.records);
         self.dirty = false;
         // A rename that may not last is as good as no file: see the third rule above.

@@ -67,7 +67,6 @@ impl Map {
     /// Calls `found` with the value of `key`, if there is one, while nobody can change it.
     pub(crate) fn find(&self, key: &str, found: &mut dyn FnMut(&str)) {
         let shard = self.shard_of(key);
-        reached(Stage::Locked);
         if let Some(value) = shard.get(key) {
             found(value);
         }
@@ -76,7 +75,6 @@ impl Map {
     /// Stores a pair; an older value of the key is replaced.
     pub(crate) fn insert(&self, key: Box<str>, value: Box<str>) {
         let mut shard = self.shard_of(&key);
-        reached(Stage::Locked);
         if shard.insert(key, value).is_none() {
             self.pairs.fetch_add(1, Ordering::Relaxed);
         }
@@ -99,7 +97,10 @@ impl Map {
     fn shard_of(&self, key: &str) -> MutexGuard<'_, Shard> {
         let hash = self.hasher.hash_one(key);
         #[expect(clippy::cast_possible_truncation, reason = "the remainder is below SHARDS")]
-        lock(&self.shards[(hash % SHARDS as u64) as usize])
+        let shard = (hash % SHARDS as u64) as usize;
+        let locked = lock(&self.shards[shard]);
+        reached(Stage::Locked { shard });
+        locked
     }
 }
 

@@ -13,6 +13,7 @@ use std::io;
 
 use crate::store::disk::Replacement;
 use crate::store::map::{Map, SHARDS};
+use crate::watch::stage::{FileStep, Stage, reached};
 
 /// How much of the new file is synced at a time, in bytes.
 const SYNC_EVERY: usize = 1 << 20;
@@ -22,6 +23,14 @@ const SYNC_EVERY: usize = 1 << 20;
 pub(crate) struct Size {
     pub(crate) bytes: u64,
     pub(crate) records: u64,
+}
+
+impl Size {
+    /// Has it watched: what has become of a file of this size.
+    pub(crate) fn say(self, step: FileStep, keys: Option<usize>) {
+        let Size { bytes, records } = self;
+        reached(Stage::File { step, bytes, records, keys });
+    }
 }
 
 /// Writes a line for each pair of `map`, syncs them, and returns how much that is.

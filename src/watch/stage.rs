@@ -4,23 +4,57 @@
 //! and then a call costs one load and a branch that is never taken. A program that wants to see
 //! (a trace, a test) hands a function to [`observe`] once.
 //!
-//! All stages of a request are reported from the thread of its connection: an observer that
-//! wants to tell requests apart asks for the current thread. The exceptions come with several sets
-//! under way: the thread that writes for all (see [`crate::store::journal`]) reports [`Stage::Journaled`]
-//! and [`Stage::Synced`] once for the whole batch, and [`Stage::Locked`] for each of its pairs. At
-//! the start, the replay reports [`Stage::Locked`] too.
+//! ```text
+//!  Opened ─▶ BytesRead ─▶ Partial ─▶ BytesRead ─▶ Parsed ─▶ Routed ─▶ Decoded ─┬─ get ─▶ Locked ──┐
+//!               ▲                                                              └─ set ─▶ Joined   │
+//!               │                                                Journaled, Synced, Locked ◀┘     │
+//!               └────────────────────── Written ◀── Answered ◀──────────────┴─────────────────────┘
+//!  Closed, at any time
+//! ```
+//!
+//! 1. What happens on a connection is reported from the thread of that connection, between its
+//!    [`Stage::Opened`] and its [`Stage::Closed`]: an observer that wants to tell connections apart keeps
+//!    what it knows in a `thread_local!`.
+//! 2. A batch is reported by the thread that writes for all (see [`crate::store::journal`]): once
+//!    [`Stage::Journaled`] and [`Stage::Synced`], and [`Stage::Locked`] for each of its pairs. At the start, the
+//!    replay reports [`Stage::Locked`] too, on a thread that has no connection.
+//! 3. An observer runs where it is called, and that may be under a lock. It must not block, and it
+//!    must not call the server.
+//!
+//! The naive version is a `println!` in each module: sixty-four threads wait for the terminal.
 //!
 //! This is the last stop of the reading list: start again at [`crate`] with a request in mind.
 
+use std::net::SocketAddr;
 use std::sync::OnceLock;
+use std::time::Instant;
 
-/// How far a request has come.
+/// How far a request, its connection or the file has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Stage<'a> {
+    /// A client has connected.
+    Opened {
+        /// Its address.
+        peer: SocketAddr,
+    },
     /// These bytes arrived on the connection.
-    BytesRead(&'a [u8]),
-    /// They form a head, and it is well-formed.
+    BytesRead {
+        /// All that one read brought.
+        bytes: &'a [u8],
+        /// How many bytes were there before them that no answer has used up: 0 where a request begins.
+        unread: usize,
+    },
+    /// A request has begun and is not whole: more is waited for.
+    Partial {
+        /// What is not whole.
+        part: Part,
+        /// How many bytes of the request are there.
+        have: usize,
+        /// When its deadline began.
+        begun: Instant,
+    },
+    /// They form a head, and it is well-formed; the body, if any, has been read.
     Parsed {
         /// The method, as sent.
         method: &'a str,
@@ -28,6 +62,8 @@ pub enum Stage<'a> {
         path: &'a str,
         /// What stands behind the target's first `?`, as sent.
         query: &'a str,
+        /// How long the head is, in bytes.
+        head: usize,
     },
     /// The dispatch table has a line for this method and path.
     Routed {
@@ -42,25 +78,137 @@ pub enum Stage<'a> {
         value: Option<&'a str>,
     },
     /// The lock on the part of the map that has the key is held.
-    Locked,
-    /// These bytes, one line or several, are handed to the operating system.
-    Journaled(&'a [u8]),
-    /// They are on the disk.
-    Synced,
-    /// These bytes of answers went out on the connection.
+    Locked {
+        /// The number of that part.
+        shard: usize,
+    },
+    /// The set is in a batch, and waits until all of it is kept.
+    Joined {
+        /// The number of the batch: the first is 1.
+        batch: u64,
+        /// Whether this set has opened the batch, and will write it.
+        leads: bool,
+    },
+    /// A batch is handed to the operating system.
+    Journaled {
+        /// The number of the batch.
+        batch: u64,
+        /// Its lines, one for each set.
+        lines: &'a [u8],
+        /// How many sets those are.
+        sets: usize,
+        /// Where in the file they begin, in bytes.
+        at: u64,
+        /// How many records the file has now, live and dead.
+        records: u64,
+        /// How many keys there were before.
+        keys: usize,
+    },
+    /// It is on the disk.
+    Synced {
+        /// The number of the batch.
+        batch: u64,
+        /// How many sets it has.
+        sets: usize,
+        /// How many bytes.
+        bytes: usize,
+        /// Where in the file they begin, in bytes.
+        at: u64,
+    },
+    /// A request has its answer, which is not written yet.
+    Answered {
+        /// Code and reason phrase, as in the status line.
+        status: &'static str,
+        /// The whole answer.
+        bytes: &'a [u8],
+        /// How many of its last bytes are the body.
+        body: usize,
+        /// Whether it is the last answer on its connection.
+        close: bool,
+    },
+    /// These bytes of answers went out on the connection, in one write.
     Written(&'a [u8]),
+    /// The connection has ended.
+    Closed {
+        /// Why.
+        why: Why,
+    },
+    /// The data file has come this far.
+    File {
+        /// How far.
+        step: FileStep,
+        /// How long the file is, in bytes.
+        bytes: u64,
+        /// How many records it has, live and dead.
+        records: u64,
+        /// How many keys there are, where that is known.
+        keys: Option<usize>,
+    },
+}
+
+/// A part of a request that has a deadline of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Request line and fields.
+    Head,
+    /// What comes after them.
+    Body,
+}
+
+/// Why a connection has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// The client has closed it.
+    Client,
+    /// The last answer said so: the client had asked for that.
+    Done,
+    /// Nothing came for too long.
+    Idle,
+    /// It made room for another.
+    Evicted,
+    /// A head or a body was not whole in time.
+    Late,
+    /// What came could not be served, and nobody knows where the next request begins; or there was no
+    /// slot for it.
+    Refused,
+    /// The client can't be reached any more.
+    Gone,
+    /// The server stops.
+    Stopping,
+}
+
+/// What happens to the data file besides appending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileStep {
+    /// It has been read at the start.
+    Opened,
+    /// A compaction has begun.
+    Compacting,
+    /// The new file has all pairs, and what was set meanwhile but for the last.
+    Copied,
+    /// All of the new file is on the disk.
+    Synced,
+    /// The new file has the old one's name.
+    Renamed,
+    /// That is on the disk too: the compaction is done.
+    Replaced,
+    /// The compaction failed, and the old file goes on.
+    Failed,
+    /// A sync had failed; the file has been written anew.
+    StartedOver,
 }
 
 /// A function that is told of every stage of every request.
-pub type Observer = fn(Stage<'_>);
+pub type Observer = Box<dyn Fn(Stage<'_>) + Send + Sync>;
 
 static OBSERVER: OnceLock<Observer> = OnceLock::new();
 
-/// Has `observer` told of every stage from now on, for the life of the process.
+/// Has `observer` told of every stage from now on, for the life of the process, whichever server
+/// of the process it happens in.
 ///
 /// Returns whether it was taken: the first one stays.
-pub fn observe(observer: Observer) -> bool {
-    OBSERVER.set(observer).is_ok()
+pub fn observe(observer: impl Fn(Stage<'_>) + Send + Sync + 'static) -> bool {
+    OBSERVER.set(Box::new(observer)).is_ok()
 }
 
 /// Tells the observer, if there is one.

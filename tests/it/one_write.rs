@@ -24,7 +24,9 @@ thread_local! {
 
 fn note_writes(stage: Stage<'_>) {
     match stage {
-        Stage::BytesRead(bytes) if bytes.windows(MARK.len()).any(|it| it == MARK.as_bytes()) => {
+        Stage::BytesRead { bytes, .. }
+            if bytes.windows(MARK.len()).any(|it| it == MARK.as_bytes()) =>
+        {
             IS_OURS.set(true);
         }
         Stage::Written(bytes) if IS_OURS.get() => WRITES.lock().unwrap().push(bytes.to_vec()),
