@@ -8,6 +8,7 @@
 //!
 //! ```text
 //!  options          what the user typed
+//!  signals          when to stop
 //!  config           what there is to choose
 //!  lock             what all threads share
 //!
@@ -66,6 +67,7 @@
 //! A program that embeds the server needs what is named at the end of this file.
 
 pub mod options;
+pub mod signals;
 pub mod config;
 mod lock;
 pub mod net;

@@ -1,18 +1,17 @@
 //! The program: reads its options, opens the store, serves, and stops in order.
 
 use std::io::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{self, Sender};
+use std::thread;
 
 use anyhow::Context as _;
 use dbserver::net::listener;
 use dbserver::options::{self, Command, Options};
 use dbserver::watch::warning::{complain, warn};
-use dbserver::{Config, Engine, FileStore, Keeping, MemoryStore, serve};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use dbserver::{Config, Engine, FileStore, Keeping, MemoryStore, serve, signals};
 
 fn main() -> ExitCode {
     let options = match options::parse(std::env::args_os().skip(1)) {
@@ -26,7 +25,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match run(&options) {
+    match run(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(format_args!("{error:#}"));
@@ -35,9 +34,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: &Options) -> anyhow::Result<()> {
-    let mut signals = watch_signals()?;
-    let max_connections = room_for(options.max_connections);
+/// What the main thread waits for.
+enum Event {
+    /// The pairs can be served, or why they can't.
+    Opened(anyhow::Result<Arc<dyn Engine>>),
+    /// It is time to stop.
+    Stop,
+}
+
+fn run(options: Options) -> anyhow::Result<()> {
+    let (tell, events) = mpsc::channel();
+    let stop = tell.clone();
+    signals::at_the_first(move || drop(stop.send(Event::Stop)))?;
+
     let listeners = listener::bind(&options.host, options.port)?;
     let address = listeners.first().context("no listener")?.local_addr()?;
     if !address.ip().is_loopback() {
@@ -46,13 +55,6 @@ fn run(options: &Options) -> anyhow::Result<()> {
             address.ip()
         ));
     }
-    let engine: Arc<dyn Engine> = match &options.data {
-        Some(path) => {
-            let keeping = Keeping { sync: options.sync, compact_over: options.compact_over };
-            Arc::new(FileStore::open(path, keeping)?)
-        }
-        None => Arc::new(MemoryStore::new()),
-    };
     let host = match options.host.as_str() {
         host if host.contains(':') && !host.starts_with('[') => format!("[{host}]"),
         host => host.to_string(),
@@ -60,50 +62,40 @@ fn run(options: &Options) -> anyhow::Result<()> {
     // What it was told to listen on is a name of its own too.
     let mut allow_hosts = options.allow_hosts.clone();
     allow_hosts.push(host.clone());
-    let config = Config { max_connections, allow_hosts, log: options.log, ..Config::default() };
-    let server = serve(listeners, Arc::clone(&engine), config)?;
-    say(&format!("Started Simple DB server on http://{host}:{}/\n", address.port()));
-    signals.forever().next();
-    server.stop();
-    engine.close()?;
+    let (max_connections, log) = (options.max_connections, options.log);
+    let config = Config { max_connections, allow_hosts, log, ..Config::default() };
+
+    open_in_a_thread(options, tell)?;
+    if let Event::Opened(engine) = events.recv()? {
+        let engine = engine?;
+        let server = serve(listeners, Arc::clone(&engine), config)?;
+        say(&format!("Started Simple DB server on http://{host}:{}/\n", address.port()));
+        events.recv()?;
+        server.stop();
+        engine.close()?;
+    }
     say("Stopped Simple DB server\n");
     Ok(())
 }
 
-/// Signals that end the server in order: Ctrl-C, kill, and a terminal that is gone. The second one
-/// ends it at once.
-fn watch_signals() -> anyhow::Result<Signals> {
-    let asked = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        // In this order: the first time, the first handler finds `asked` still false.
-        signal_hook::flag::register_conditional_default(signal, Arc::clone(&asked))?;
-        signal_hook::flag::register(signal, Arc::clone(&asked))?;
-    }
-    // A file that may not grow any more (ulimit -f) is an error of the write, and no reason to die.
-    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default())?;
-    Ok(Signals::new([SIGINT, SIGTERM, SIGHUP])?)
+/// Opens the place for pairs and says so to the main thread, which may be told to stop meanwhile: a
+/// large file takes many seconds to read. It can be left at any moment, as by a crash.
+fn open_in_a_thread(options: Options, tell: Sender<Event>) -> anyhow::Result<()> {
+    let open = move || {
+        let opened = catch_unwind(AssertUnwindSafe(|| open(&options)));
+        let opened = opened.unwrap_or_else(|_| Err(anyhow::anyhow!("the pairs can't be opened")));
+        let _ = tell.send(Event::Opened(opened));
+    };
+    let thread = thread::Builder::new().name("open".into()).spawn(open);
+    thread.map(drop).context("cannot start a thread")
 }
 
-/// Raises the limit on open files as far as the system lets us, and returns how many connections
-/// fit below it.
-fn room_for(wanted: usize) -> usize {
-    /// Listeners and the threads that wait there, the data file and its replacement, the standard
-    /// streams, and some to spare.
-    const OURS: u64 = 32;
-    let limit = getrlimit(Resource::Nofile);
-    // macOS has a highest number that it does not tell: 10240 is the one in its header files.
-    let aims = [limit.maximum, Some(10_240)].into_iter().map(|current| Rlimit { current, ..limit });
-    let mut higher = aims.filter(|aim| aim.current.is_none() || aim.current > limit.current);
-    let raised = higher.find(|aim| setrlimit(Resource::Nofile, *aim).is_ok());
-    let now = raised.unwrap_or(limit);
-    let room = now.current.map_or(u64::MAX, |files| files.saturating_sub(OURS).max(1));
-    let room = usize::try_from(room).unwrap_or(usize::MAX);
-    if room < wanted {
-        warn(format_args!(
-            "the system's limit on open files leaves room for {room} connections, not {wanted}"
-        ));
-    }
-    room.min(wanted)
+fn open(options: &Options) -> anyhow::Result<Arc<dyn Engine>> {
+    let Some(path) = &options.data else {
+        return Ok(Arc::new(MemoryStore::new()));
+    };
+    let keeping = Keeping { sync: options.sync, compact_over: options.compact_over };
+    Ok(Arc::new(FileStore::open(path, keeping)?))
 }
 
 /// Prints on standard output, at once. Where that is closed, the server goes on.

@@ -5,7 +5,7 @@
 //!
 //! The naive version is `args[1].parse().unwrap()`: a typo is a panic.
 //!
-//! Next: [`crate::config`], what becomes of it.
+//! Next: [`crate::signals`], which end what begins here.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

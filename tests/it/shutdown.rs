@@ -1,13 +1,15 @@
 //! How the server ends: what has begun is answered, nothing that was answered is lost.
 
+use std::fs;
 use std::io::ErrorKind;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::common::load::{Outcome, check, ledgers, set_until_the_end};
-use crate::common::{PATIENCE, Server, Wire};
+use crate::common::{PATIENCE, Server, Wire, program};
 
 /// Twice what the server promises, and more than a busy machine needs on top.
 const SOON: Duration = Duration::from_secs(10);
@@ -187,7 +189,7 @@ fn a_client_that_never_finishes_does_not_keep_it() {
 
 #[test]
 fn a_second_signal_ends_it_at_once() {
-    for (first, second) in [("TERM", "TERM"), ("INT", "INT"), ("INT", "TERM"), ("HUP", "INT")] {
+    for (first, second) in [("TERM", "TERM"), ("INT", "TERM"), ("HUP", "INT")] {
         let server = Server::start(&[]);
         let wanted = format!("Started Simple DB server on http://localhost:{}/\n", server.port);
         let folder = Arc::clone(&server.folder);
@@ -195,6 +197,8 @@ fn a_second_signal_ends_it_at_once() {
         // Alone, this would hold up the end for some seconds, and the end would be in order.
         let slow = begin(&server, "GET /get?key=a HTTP/1.1\r\n");
         ask_to_stop(&server, first);
+        // What comes within a second is taken for the same wish, so this is no wait for anything.
+        thread::sleep(Duration::from_millis(1100));
         server.signal(second);
         assert_eq!(server.wait(), (None, wanted), "{first}, {second}");
         drop(slow);
@@ -202,6 +206,118 @@ fn a_second_signal_ends_it_at_once() {
         assert_eq!(server.get("/get?key=a").text(), "1");
         server.stop();
     }
+}
+
+#[test]
+fn a_signal_that_comes_twice_is_one_wish() {
+    for (first, second) in [("HUP", "HUP"), ("TERM", "TERM"), ("INT", "HUP")] {
+        let server = Server::start(&[]);
+        let mut slow = begin(&server, "GET /get?key=a HTTP/1.1\r\n");
+        // As when a window is closed: the system sends one, and the shell another.
+        server.signal(first);
+        server.signal(second);
+        slow.send("Host: localhost\r\n\r\n");
+        assert_eq!(slow.answer().status, 404, "{first}, {second}");
+        ends_in_order(server);
+    }
+}
+
+/// A server without a file that a shell starts after this command.
+fn started_after(command: &str) -> Server {
+    let mut shell = Command::new("bash");
+    shell.args(["-c", &format!("{command} \"$0\" \"$@\"")]);
+    shell.arg(program().get_program()).arg("--memory");
+    Server::start_command(Arc::new(tempfile::tempdir().unwrap()), shell)
+}
+
+#[test]
+fn a_hangup_that_was_ignored_at_the_start_stays_ignored() {
+    for command in ["exec nohup", "trap '' HUP; exec"] {
+        let server = started_after(command);
+        let mut idle = server.connect();
+        assert_eq!(idle.get("/get?key=a").status, 404, "{command}");
+        server.signal("HUP");
+        // Nothing tells that a signal was ignored. A stop closes what is idle, within milliseconds.
+        idle.stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        assert_eq!(idle.stream.peek(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        idle.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        assert_eq!(idle.get("/get?key=a").status, 404, "{command}");
+        ask_to_stop(&server, "TERM");
+        ends_in_order(server);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_that_the_parent_has_blocked_is_heard() {
+    for signal in ["TERM", "INT", "HUP"] {
+        let server = started_after(&format!("exec env --block-signal={signal}"));
+        server.signal(signal);
+        ends_in_order(server);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn as_process_1_it_ends_with_an_exit_code() {
+    // Whoever may not make a namespace of processes may do so in a namespace of users.
+    let server = started_after("exec unshare --user --map-root-user --pid --fork --kill-child");
+    let id = server.child.id();
+    let path = format!("/proc/{id}/task/{id}/children");
+    let first: u32 = fs::read_to_string(path).unwrap().trim().parse().unwrap();
+    let signal = |name: &str| {
+        let status = Command::new("kill").args([format!("-{name}"), first.to_string()]).status();
+        assert!(status.unwrap().success());
+    };
+    let slow = begin(&server, "GET /get?key=a HTTP/1.1\r\n");
+    let mut idle = server.connect();
+    assert_eq!(idle.get("/get?key=nothing").status, 404);
+    signal("TERM");
+    idle.expect_end();
+    thread::sleep(Duration::from_millis(1100));
+    signal("TERM");
+    // What a shell says of a process that SIGTERM has ended.
+    assert_eq!(server.wait().0, Some(128 + 15));
+    drop(slow);
+}
+
+#[test]
+fn a_signal_while_the_file_is_read_ends_it() {
+    // What is left at the end is what was there: nothing of it was read in that time.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data.jsonl");
+    let lines: String = (0..1_000_000)
+        .map(|number| format!("{{\"key\":\"key{number}\",\"value\":\"{number}\"}}\n"))
+        .collect();
+    fs::write(&path, &lines).unwrap();
+    let mut command = program();
+    command.args(["--port", "0", "--data"]).arg(&path);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // The thread that waits for signals is there before the one that reads.
+    let deadline = Instant::now() + PATIENCE;
+    while !has_thread(child.id(), "open") {
+        assert_eq!(child.try_wait().unwrap(), None);
+        assert!(Instant::now() < deadline, "it does not begin to read");
+    }
+    let status = Command::new("kill").arg(child.id().to_string()).status();
+    assert!(status.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let said = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(said, ("Stopped Simple DB server\n".into(), String::new()));
+    assert_eq!(output.status.code(), Some(0));
+    assert!(fs::read_to_string(&path).unwrap() == lines);
+}
+
+/// Whether the process has a thread of this name, where the system can be asked.
+fn has_thread(process: u32, name: &str) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else {
+        return !cfg!(target_os = "linux");
+    };
+    threads.flatten().any(|thread| {
+        let found = fs::read_to_string(thread.path().join("comm"));
+        found.is_ok_and(|found| found.trim() == name)
+    })
 }
 
 /// Waits until the system says that the process is stopped, or is not, where it can be asked.
