@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::checks::check::{Check, Tier};
 use crate::checks::run::{Run, answered, looks_ours, outcome, short};
 use crate::checks::verdict::{Outcome, Pass, Stop, fail};
-use crate::client::dialect::Place;
+use crate::client::dialect::{Missing, Place};
+use crate::client::exchange::Exchange;
 use crate::client::likeness::{Likeness, is_missing, judge};
 use crate::client::load::in_parallel;
 
@@ -101,6 +102,15 @@ pub(crate) const CHECKS: &[Check] = &[
         run: two_pairs,
     },
     Check {
+        name: "repeated-key",
+        tier: Tier::Brief,
+        what: "The same key twice in one set is refused, or one of the values stored, never a list.",
+        why: "Query libraries make a list of it: what comes back then is a text that nobody has sent.",
+        rfc: Some("RFC 3986 §3.4"),
+        chapter: 6,
+        run: repeated_key,
+    },
+    Check {
         name: "long-values",
         tier: Tier::Brief,
         what: "Values of 2,000 and of 6,000 bytes come back whole.",
@@ -133,6 +143,13 @@ fn set_then_get(run: &mut Run) -> Outcome {
     if !run.client.dialect.works {
         let stop = fail("expected that GET /set?k=v succeeds and GET /get?key=k then brings v");
         return Err(run.first_words.iter().fold(stop, Stop::with));
+    }
+    if let Some(late) = run.client.dialect.late {
+        let expected = format!(
+            "expected that a pair is there when its set is answered; it comes up to {} ms later",
+            late.as_millis()
+        );
+        return Err(run.first_words.iter().fold(fail(expected), Stop::with));
     }
     let value = run.fresh("value");
     run.keeps(&value)
@@ -175,6 +192,10 @@ fn missing_key(run: &mut Run) -> Outcome {
     let (key, value, absent) = (run.fresh("k"), run.fresh("v"), run.fresh("absent"));
     run.set(&key, &value)?;
     let (there, _) = run.get(&key)?;
+    if let Some(Missing::Untold(what)) = &run.client.dialect.missing {
+        let expected = format!("expected an answer that says that a key is missing; it {what}");
+        return Err(run.first_missing.iter().fold(fail(expected), Stop::with));
+    }
     // Twice: some stores make a key by asking for it.
     for _ in 0..2 {
         let (get, answer) = run.get(&absent)?;
@@ -201,6 +222,9 @@ fn keeps_case(run: &mut Run) -> Outcome {
     let (key, value) = (run.fresh("MixedCase"), run.fresh("MixedCase"));
     let set = run.set(&key, &value)?;
     let pass = run.expect(&key, &key, &value).map_err(|stop| stop.after(&set))?;
+    if run.needs_missing().is_err() {
+        return Ok(pass);
+    }
     let other = key.to_lowercase();
     run.expect_missing(&other, &other, "a key in another case was set")?;
     Ok(pass)
@@ -219,7 +243,10 @@ fn empty_value(run: &mut Run) -> Outcome {
     let key = run.fresh("k");
     let set = run.client.set(&key, "");
     let (set, answer) = answered(set, "to a set with an empty value")?;
-    if !answer.is_success() {
+    if !run.client.dialect.accepts(&answer) {
+        if run.needs_missing().is_err() {
+            return Ok(Pass::Plainly);
+        }
         return run
             .expect_missing(&key, &key, "the set was refused")
             .map_err(|stop| stop.after(&set));
@@ -243,12 +270,8 @@ fn empty_value(run: &mut Run) -> Outcome {
 fn prototype_keys(run: &mut Run) -> Outcome {
     for key in ["constructor", "__proto__", "toString", "hasOwnProperty"] {
         let value = run.fresh("v");
-        let (get, answer) = run.get(key)?;
-        // A server that keeps its data may have it from an earlier run.
-        let is_earlier = answer.is_success() && looks_ours(&String::from_utf8_lossy(&answer.body));
-        if !is_missing(&run.client.dialect, &answer, key) && !is_earlier {
-            let expected = format!("expected that {key} is missing until it is set");
-            return Err(fail(expected).with(&get).at(answer.body_at));
+        if run.needs_missing().is_ok() {
+            missing_or_ours(run, key)?;
         }
         let set = run.set(key, &value)?;
         run.expect(key, key, &value).map_err(|stop| stop.after(&set))?;
@@ -258,28 +281,67 @@ fn prototype_keys(run: &mut Run) -> Outcome {
     run.keeps(&value)
 }
 
+/// Whether this key is not there yet. A server that keeps its data may have it from an earlier run.
+fn missing_or_ours(run: &Run, key: &str) -> Outcome {
+    let (get, answer) = run.get(key)?;
+    let is_ours = answer.is_success() && looks_ours(&String::from_utf8_lossy(&answer.body));
+    if is_ours || is_missing(&run.client.dialect, &answer, key) {
+        return Ok(Pass::Plainly);
+    }
+    let expected = format!("expected that {key} is missing until it is set");
+    Err(fail(expected).with(&get).at(answer.body_at))
+}
+
 fn two_pairs(run: &mut Run) -> Outcome {
     run.needs_dialect()?;
     if run.client.dialect.place == Place::KeyAndValue {
         return Err(Stop::Skipped("this server wants one pair as key=…&value=…".into()));
     }
-    let (key, other) = (run.fresh("k"), run.fresh("other"));
+    let keys = [run.untouched("k")?, run.untouched("other")?];
     let (value, second) = (run.fresh("v"), run.fresh("w"));
-    let set = run.client.set(&key, &format!("{value}&{other}={second}"));
+    let [key, other] = [0, 1].map(|number: usize| keys[number].key.as_str());
+    let set = run.client.set(key, &format!("{value}&{other}={second}"));
     let (set, answer) = answered(set, "to a set with two pairs")?;
-    if !answer.is_success() {
-        for key in [&key, &other] {
-            run.expect_missing(key, key, "the set was refused").map_err(|stop| stop.after(&set))?;
+    if !run.client.dialect.accepts(&answer) {
+        for key in &keys {
+            let got = run.expect_untouched(key, "the set was refused");
+            got.map_err(|stop| stop.after(&set))?;
         }
         return Ok(Pass::Plainly);
     }
     let stored = |key: &str, value: &str| run.expect(key, key, value);
-    match (stored(&key, &value), stored(&other, &second)) {
+    match (stored(key, &value), stored(other, &second)) {
         (Ok(pass), Ok(_)) => Ok(pass),
         (Ok(_), Err(_)) => Ok(Pass::Loosely("only the first of two pairs is stored".into())),
         (Err(_), Ok(_)) => Ok(Pass::Loosely("only the last of two pairs is stored".into())),
         (Err(stop), Err(_)) => Err(stop.after(&set)),
     }
+}
+
+fn repeated_key(run: &mut Run) -> Outcome {
+    run.needs_dialect()?;
+    // What is done to a second pair was seen there.
+    run.needs("two-pairs")?;
+    if run.client.dialect.place == Place::KeyAndValue {
+        return Err(Stop::Skipped("this server wants one pair as key=…&value=…".into()));
+    }
+    let untouched = run.untouched("k")?;
+    let key = untouched.key.as_str();
+    let (first, last) = (run.fresh("v"), run.fresh("w"));
+    let set = run.client.set(key, &format!("{first}&{key}={last}"));
+    let (set, answer) = answered(set, "to a set with one key twice")?;
+    if !run.client.dialect.accepts(&answer) {
+        let got = run.expect_untouched(&untouched, "the set was refused");
+        return got.map_err(|stop| stop.after(&set));
+    }
+    for (value, which) in [(&first, "first"), (&last, "last")] {
+        if run.expect(key, key, value).is_ok() {
+            return Ok(Pass::Loosely(format!("the {which} of two values for one key is stored")));
+        }
+    }
+    let (get, answer) = run.get(key)?;
+    let expected = format!("expected {} or {}, or a refusal", short(&first), short(&last));
+    Err(fail(expected).with(&set).with(&get).at(answer.body_at))
 }
 
 fn long_values(run: &mut Run) -> Outcome {
@@ -297,12 +359,14 @@ pub(crate) fn long(start: &str, bytes: usize) -> String {
 }
 
 fn settings_is_not_set(run: &mut Run) -> Outcome {
-    run.needs_dialect()?;
-    let (key, value) = (run.fresh("k"), run.fresh("v"));
-    let (target, _) = run.client.dialect.set(&key, &value);
+    let untouched = run.untouched("k")?;
+    let value = run.fresh("v");
+    let (target, _) = run.client.dialect.set(&untouched.key, &value);
     let query = target.split_once('?').map_or("", |(_, query)| query);
     let ask = run.client.ask(run.client.dialect.method, &format!("/settings?{query}"));
-    run.expect_missing(&key, &key, "it was sent to /settings").map_err(|stop| stop.after(&ask))
+    run.client.settle();
+    let got = run.expect_untouched(&untouched, "it was sent to /settings");
+    got.map_err(|stop| stop.after(&ask))
 }
 
 fn parallel_sets(run: &mut Run) -> Outcome {
@@ -311,10 +375,11 @@ fn parallel_sets(run: &mut Run) -> Outcome {
     // A small backlog makes some clients wait for their second try at a connection.
     let client = run.client.with_timeout(run.client.patience.answer.max(Duration::from_secs(8)));
     let sets = in_parallel(&pairs, |(key, value)| client.set(key, value));
-    let acknowledged = sets.iter().flatten().filter(|set| set.is_success()).count();
+    let is_stored = |set: &Exchange| set.is_stored(&run.client.dialect);
+    let acknowledged = sets.iter().flatten().filter(|set| is_stored(set)).count();
     let mut pass = Pass::Plainly;
     for ((key, value), set) in pairs.iter().zip(&sets) {
-        let Some(set) = set.as_ref().filter(|set| set.is_success()) else { continue };
+        let Some(set) = set.as_ref().filter(|set| is_stored(set)) else { continue };
         pass = pass.and(run.expect(key, key, value).map_err(|stop| stop.after(set))?);
     }
     match acknowledged {

@@ -4,7 +4,7 @@ use crate::checks::check::{Check, Tier};
 use crate::checks::run::{Run, answered, differ_at, outcome, short, status_at};
 use crate::checks::verdict::{Outcome, Pass, fail};
 use crate::client::answer::Flaw;
-use crate::client::exchange::Exchange;
+use crate::client::exchange::{Exchange, encode};
 
 pub(crate) const CHECKS: &[Check] = &[
     Check {
@@ -71,6 +71,15 @@ pub(crate) const CHECKS: &[Check] = &[
         run: malformed_query_is_500,
     },
     Check {
+        name: "extra-field-is-500",
+        tier: Tier::Conventions,
+        what: "A get with another field beside its key answers 500.",
+        why: "The task's convention; and whoever sends a field means something by it that was not done.",
+        rfc: None,
+        chapter: 6,
+        run: extra_field_is_500,
+    },
+    Check {
         name: "other-method-is-500",
         tier: Tier::Conventions,
         what: "A method that is not in the spec answers 500.",
@@ -114,24 +123,38 @@ fn set_body_empty(run: &mut Run) -> Outcome {
 fn value_alone(run: &mut Run) -> Outcome {
     let (key, value) = (run.fresh("k"), run.fresh("v"));
     let set = run.set(&key, &value)?;
-    match run.expect(&key, &key, &value).map_err(|stop| stop.after(&set))? {
-        Pass::Plainly => Ok(Pass::Plainly),
-        Pass::Loosely(how) => {
-            let (get, answer) = run.get(&key)?;
-            let same = differ_at(&answer.body, value.as_bytes());
-            let expected = format!("expected {} and nothing else: {how}", short(&value));
-            Err(fail(expected).with(&get).at(answer.body_at + same))
+    let pass = run.expect(&key, &key, &value).map_err(|stop| stop.after(&set))?;
+    alone(run, pass, &key, &value)?;
+    // A page in which text is escaped shows that with a text that needs it.
+    if run.needs_decoding().is_ok() {
+        let (key, value) = (run.fresh("k"), run.fresh("<b>"));
+        run.client.set(&key, &encode(&value));
+        // Where another value comes, that is said elsewhere.
+        if let Ok(pass) = run.expect(&key, &key, &value) {
+            alone(run, pass, &key, &value)?;
         }
     }
+    Ok(Pass::Plainly)
+}
+
+/// Whether a value that was recognised stands alone.
+fn alone(run: &Run, pass: Pass, key: &str, value: &str) -> Outcome {
+    let Pass::Loosely(how) = pass else { return Ok(Pass::Plainly) };
+    let (get, answer) = run.get(key)?;
+    let same = differ_at(&answer.body, value.as_bytes());
+    let expected = format!("expected {} and nothing else: {how}", short(value));
+    Err(fail(expected).with(&get).at(answer.body_at + same))
 }
 
 fn missing_is_404(run: &mut Run) -> Outcome {
+    run.needs_missing()?;
     let key = run.fresh("absent");
     let (get, _) = run.get(&key)?;
     wants(&get, 404, "expected 404 for a missing key")
 }
 
 fn missing_body_empty(run: &mut Run) -> Outcome {
+    run.needs_missing()?;
     let key = run.fresh("absent");
     let (get, answer) = run.get(&key)?;
     if answer.body.is_empty() {
@@ -158,18 +181,32 @@ fn malformed_query_is_500(run: &mut Run) -> Outcome {
     let other_field = dialect.get("v").replacen("?key=", &format!("?{key}="), 1);
     let get_path = other_field.split('?').next().unwrap_or("/get").to_string();
     let method = dialect.method;
-    let mut requests =
-        vec![("GET", get_path, "a get without a query"), ("GET", other_field, "a get without key")];
-    if body.is_none() {
-        requests.push((method, path.clone(), "a set without a query"));
-        requests.push((method, format!("{path}?"), "a set with an empty query"));
-        requests.push((method, format!("{path}?{key}"), "a set without ="));
-        requests.push((method, format!("{set}&{key}b=w"), "a set with two pairs"));
+    let mut requests = vec![("GET", get_path, None, "a get without a query")];
+    if !dialect.bare_key {
+        requests.push(("GET", other_field, None, "a get without key"));
     }
-    for (method, target, what) in requests {
-        wants(&run.client.ask(method, &target), 500, &format!("expected 500 for {what}"))?;
+    if let Some(body) = body {
+        requests.push((method, path.clone(), Some(String::new()), "a set without a pair"));
+        requests.push((method, path.clone(), Some(key.clone()), "a set without ="));
+        requests.push((method, path, Some(format!("{body}&{key}b=w")), "a set with two pairs"));
+    } else {
+        requests.push((method, path.clone(), None, "a set without a query"));
+        requests.push((method, format!("{path}?"), None, "a set with an empty query"));
+        requests.push((method, format!("{path}?{key}"), None, "a set without ="));
+        requests.push((method, format!("{set}&{key}b=w"), None, "a set with two pairs"));
+    }
+    for (method, target, body, what) in requests {
+        let ask = run.client.ask_with(method, &target, body.as_deref());
+        wants(&ask, 500, &format!("expected 500 for {what}"))?;
     }
     Ok(Pass::Plainly)
+}
+
+fn extra_field_is_500(run: &mut Run) -> Outcome {
+    let (key, value, other) = (run.fresh("k"), run.fresh("v"), run.fresh("other"));
+    run.set(&key, &value)?;
+    let target = format!("{}&{other}=w", run.client.dialect.get(&key));
+    wants(&run.client.ask("GET", &target), 500, "expected 500 for a get with a second field")
 }
 
 fn other_method_is_500(run: &mut Run) -> Outcome {
@@ -189,13 +226,16 @@ fn other_method_is_500(run: &mut Run) -> Outcome {
 fn refused_stores_nothing(run: &mut Run) -> Outcome {
     run.needs_dialect()?;
     let method = run.client.dialect.method;
-    let words: Vec<_> = (0..6).map(|_| (run.fresh("k"), run.fresh("v"))).collect();
+    let mut words = Vec::new();
+    for _ in 0..6 {
+        words.push((run.untouched("k")?, run.fresh("v")));
+    }
     let target = |number: usize| {
-        let (key, value) = &words[number];
-        let (target, _) = run.client.dialect.set(key, value);
+        let (untouched, value) = &words[number];
+        let (target, _) = run.client.dialect.set(&untouched.key, value);
         target
     };
-    let second = format!("{}2=w", words[0].0);
+    let second = format!("{}2=w", words[0].0.key);
     for (number, method, target) in [
         (0, method, format!("{}&{second}", target(0))),
         (1, "DELETE", target(1)),
@@ -205,12 +245,12 @@ fn refused_stores_nothing(run: &mut Run) -> Outcome {
         (5, method, target(5).replacen("/set", "/get", 1)),
     ] {
         let ask = run.client.ask(method, &target);
-        if ask.is_success() {
+        if ask.is_stored(&run.client.dialect) {
             // It was not refused, so it may have stored; other checks have an opinion of that.
             continue;
         }
-        let key = &words[number].0;
-        let got = run.expect_missing(key, key, "the set was refused");
+        run.client.settle();
+        let got = run.expect_untouched(&words[number].0, "the set was refused");
         got.map_err(|stop| stop.after(&ask))?;
     }
     Ok(Pass::Plainly)

@@ -68,7 +68,8 @@ pub(crate) const CHECKS: &[Check] = &[
 ];
 
 fn kill_keeps_answered(run: &mut Run) -> Outcome {
-    run.needs_command()?;
+    run.start_clean()?;
+    run.needs_keeping()?;
     let rounds = if run.target.start_time < Duration::from_secs(1) { 5 } else { 2 };
     let mut pass = Pass::Plainly;
     for round in 0..rounds {
@@ -100,20 +101,25 @@ fn storm_starts(run: &mut Run) -> Outcome {
 /// The storm, which is made once and judged twice.
 fn storm(run: &mut Run) -> Result<Storm, Stop> {
     run.needs_command()?;
-    run.needs_dialect()?;
+    run.needs("kill-keeps-answered")?;
+    run.needs("restarts-add-up")?;
     if run.storm.is_none() {
-        let storm = make_storm(run);
+        run.start_clean()?;
+        run.needs_keeping()?;
+        let overwrites = run.overwrites()?;
+        let storm = make_storm(run, overwrites);
         run.storm = Some(storm);
     }
     Ok(run.storm.clone().unwrap_or_default())
 }
 
-fn make_storm(run: &mut Run) -> Storm {
+fn make_storm(run: &mut Run, overwrites: bool) -> Storm {
     let mut storm = Storm::default();
     let mut all: Vec<Kept> = Vec::new();
     let rounds = run.setup.rounds;
     for round in 1..=rounds {
-        let order = Order { tag: run.fresh("storm"), writers: 8, requests: 200, reads: false };
+        let (tag, reads) = (run.fresh("storm"), false);
+        let order = Order { tag, writers: 8, requests: 200, reads, overwrites };
         // Other moments in each round; the answers have fewer than the writers would send.
         let time = Duration::from_millis(20 + u64::from(round * 37 % 100));
         let target = &mut run.target;

@@ -1,5 +1,6 @@
 //! The run: what checks share. The server, the client that speaks its dialect, keys that nobody
-//! else uses, and the usual steps: set this, expect that.
+//! else uses, and the usual steps: set this, expect that. What is found out on the way stands in
+//! `known`.
 
 use std::path::PathBuf;
 use std::thread;
@@ -9,12 +10,12 @@ use rustix::process::Signal;
 
 use crate::checks::verdict::{Outcome, Pass, Stop, fail};
 use crate::client::answer::Answer;
-use crate::client::dialect::{Dialect, KEY, Shape};
+use crate::client::dialect::{Dialect, Missing, Shape};
 use crate::client::exchange::{Client, Exchange, encode};
-use crate::client::learn::learn;
+use crate::client::learn::{learn, missing};
 use crate::client::likeness::{Likeness, is_missing, judge};
 use crate::client::wire::{Patience, Wire};
-use crate::target::greeting::{Greeting, NotUp, greet};
+use crate::target::greeting::{Greeting, Hello, NotUp, greet};
 use crate::target::server::{Origin, Target};
 
 /// A moment in which the server ended, or stopped answering, without being asked to.
@@ -48,6 +49,15 @@ pub(crate) struct Storm {
     pub(crate) stuck: Option<(String, String)>,
 }
 
+/// What is there after a restart.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Keeping {
+    /// The pairs, when this signal has ended the server.
+    After(Signal),
+    /// Nothing, as the check of this name has said.
+    Nothing(&'static str),
+}
+
 /// Everything that a check may use.
 pub(crate) struct Run {
     pub(crate) target: Target,
@@ -55,15 +65,25 @@ pub(crate) struct Run {
     pub(crate) setup: Setup,
     /// What was said in the brief's own form, before another was tried.
     pub(crate) first_words: Vec<Exchange>,
+    /// What was said when a missing key was asked for.
+    pub(crate) first_missing: Option<Exchange>,
     /// A pair that was set before all checks.
     pub(crate) first_pair: Option<(String, String)>,
     pub(crate) deaths: Vec<Death>,
     /// What the kills showed: two checks judge it.
     pub(crate) storm: Option<Storm>,
     /// Whether a connection takes a second request, once that is known.
-    keeps_alive: Option<bool>,
+    pub(super) keeps_alive: Option<bool>,
     /// Whether `%61` is an a, once that is known.
-    decodes: Option<bool>,
+    pub(super) decodes: Option<bool>,
+    /// Whether a second set of a key counts, once that is known.
+    pub(super) overwrites: Option<bool>,
+    /// What a restart leaves, once that is known.
+    pub(super) keeping: Option<Keeping>,
+    /// The check that runs.
+    pub(super) checking: &'static str,
+    /// Checks that failed, or were not reached.
+    pub(super) wanting: Vec<&'static str>,
     tag: String,
     count: u32,
 }
@@ -77,31 +97,43 @@ impl Run {
         })?;
         let address = target.start()?;
         let patience = Patience::new(setup.timeout);
-        let client = Client { address, patience, dialect: Dialect::default() };
+        let mut client = Client::new(address, patience, Dialect::default());
         // Other in every run: a server that keeps its data has those of the last one.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let tag = format!("q{:010x}x", now.as_millis() & 0xff_ffff_ffff);
-        let (dialect, first_words) = learn(&client, &tag);
+        let (dialect, first_words) = learn(&client, &tag, |client| revive(&mut target, client));
         // Nothing that it says makes sense: that is not worth the full time for every check.
         let time = if dialect.works { setup.timeout } else { Duration::from_secs(1) };
-        let patience = client.patience.with(time.min(setup.timeout));
-        let client = Client { address, patience, dialect };
-        let (keeps_alive, decodes) = (None, None);
-        let (deaths, storm, count) = (Vec::new(), None, 0);
+        client.patience = client.patience.with(time.min(setup.timeout));
+        client.dialect = dialect;
+        revive(&mut target, &mut client);
         let pair = (format!("{tag}first"), format!("{tag}firstvalue"));
-        let first_pair = client.set(&pair.0, &pair.1).is_success().then_some(pair);
+        let mut first_missing = None;
+        if client.dialect.works {
+            let (key, value) = pair.clone();
+            target.hello = Hello { dialect: client.dialect.clone(), key, value, reads: false };
+            let (missing, shown) = learn_missing(&mut target, &mut client, &tag);
+            client.dialect.missing = Some(missing);
+            first_missing = shown;
+        }
+        let first_pair = client.set(&pair.0, &pair.1).is_stored(&client.dialect).then_some(pair);
         Ok(Run {
             target,
             client,
             setup,
             first_words,
+            first_missing,
             first_pair,
-            deaths,
-            storm,
-            keeps_alive,
-            decodes,
+            deaths: Vec::new(),
+            storm: None,
+            keeps_alive: None,
+            decodes: None,
+            overwrites: None,
+            keeping: None,
+            checking: "",
+            wanting: Vec::new(),
             tag,
-            count,
+            count: 0,
         })
     }
 
@@ -111,23 +143,27 @@ impl Run {
         format!("{}{}{word}", self.tag, self.count)
     }
 
-    pub(crate) fn needs_dialect(&self) -> Result<(), Stop> {
-        if self.client.dialect.works {
-            return Ok(());
-        }
-        Err(Stop::NotReached("needs a set and a get that work (see set-then-get)".into()))
-    }
-
     pub(crate) fn connect(&self) -> Result<Wire, Stop> {
-        self.client.connect().map_err(|trouble| fail(format!("expected a connection: {trouble}")))
+        self.client.connect().map_err(|trouble| {
+            let expected = format!("expected that the server goes on after this request: {trouble}");
+            self.client.said_last().iter().fold(fail(expected), Stop::with)
+        })
     }
 
     /// Sets a pair, as it stands in the query; the answer must be a success.
     pub(crate) fn set(&self, key: &str, value: &str) -> Result<Exchange, Stop> {
         self.needs_dialect()?;
-        let set = self.client.set(key, value);
+        self.stored(self.client.set(key, value))
+    }
+
+    /// A set that was answered with success.
+    pub(crate) fn stored(&self, set: Exchange) -> Result<Exchange, Stop> {
+        if let Some(fatal) = &set.after {
+            let expected = "expected that the server goes on after this request";
+            return Err(fail(expected).with(fatal));
+        }
         match &set.answer {
-            Ok(answer) if answer.is_success() => Ok(set),
+            Ok(answer) if self.client.dialect.accepts(answer) => Ok(set),
             _ => {
                 Err(fail(format!("expected that the set succeeds, got {}", outcome(&set)))
                     .with(&set))
@@ -166,15 +202,19 @@ impl Run {
 
     /// The first byte in which an answer differs from what was expected.
     fn first_wrong(&self, answer: &Answer, key: &str, value: &str) -> usize {
-        let whole = match &self.client.dialect.shape {
-            Shape::Within(before, _) => before.replace(KEY, key) + value,
-            _ => value.to_string(),
+        let begins = match &self.client.dialect.shape {
+            Shape::Within(template) => {
+                template.value_at(&String::from_utf8_lossy(&answer.body), key)
+            }
+            _ => 0,
         };
-        answer.body_at + differ_at(&answer.body, whole.as_bytes())
+        let rest = answer.body.get(begins..).unwrap_or_default();
+        answer.body_at + begins + differ_at(rest, value.as_bytes())
     }
 
     /// Whether a get of `key` brings what this server says of a missing key.
     pub(crate) fn expect_missing(&self, key: &str, plain: &str, because: &str) -> Outcome {
+        self.needs_missing()?;
         let (get, answer) = self.get(key)?;
         if is_missing(&self.client.dialect, &answer, plain) {
             return Ok(Pass::Plainly);
@@ -197,74 +237,11 @@ impl Run {
         self.round_trip(&encode(value), value)
     }
 
-    /// Whether this server decodes at all. What needs it is not reached where it does not, rather
-    /// than failed: it is one mistake.
-    pub(crate) fn needs_decoding(&mut self) -> Result<(), Stop> {
-        let decodes = if let Some(known) = self.decodes {
-            known
-        } else {
-            let key = self.fresh("k");
-            let value = self.fresh("abc");
-            self.set(&key, &value.replace("abc", "%61%62%63"))?;
-            let decodes = self.expect(&key, &key, &value).is_ok();
-            *self.decodes.insert(decodes)
-        };
-        let why = "needs percent-decoding (see decode-space)";
-        if decodes { Ok(()) } else { Err(Stop::NotReached(why.into())) }
-    }
-
-    /// Whether a connection takes two requests, one after the other.
-    pub(crate) fn needs_keep_alive(&mut self) -> Result<(), Stop> {
-        let keeps = if let Some(known) = self.keeps_alive {
-            known
-        } else {
-            let mut wire = self.connect()?;
-            let request = self.client.bytes("GET", &self.client.dialect.get("nobody"), None);
-            let keeps = (0..2).all(|_| wire.send(&request) && wire.answer(false).is_ok());
-            *self.keeps_alive.insert(keeps)
-        };
-        let why = "needs a connection that stays open (see keep-alive)";
-        if keeps { Ok(()) } else { Err(Stop::NotReached(why.into())) }
-    }
-
-    /// Ends the server and starts it again. A note says if the signal was not enough.
-    pub(crate) fn restart(&mut self, signal: Signal) -> Outcome {
-        self.needs_command()?;
-        let in_time = self.target.stop(signal);
-        self.start_again()?;
-        if in_time {
-            return Ok(Pass::Plainly);
-        }
-        Ok(Pass::Loosely("the signal did not end the server; SIGKILL did".into()))
-    }
-
-    /// Starts the server that was ended.
-    pub(crate) fn start_again(&mut self) -> Result<(), Stop> {
-        match self.target.start() {
-            Ok(address) => {
-                self.client.address = address;
-                Ok(())
-            }
-            Err(not_up) => {
-                let expected =
-                    format!("expected that the server starts again: {}", not_up.sentence);
-                Err(fail(expected).with_output(not_up.output))
-            }
-        }
-    }
-
-    pub(crate) fn needs_command(&self) -> Result<(), Stop> {
-        if self.target.can_restart() {
-            return Ok(());
-        }
-        Err(Stop::Skipped("needs --cmd, to start the server again".into()))
-    }
-
     /// Whether the server is there for others, right now.
     pub(crate) fn is_up(&self, time: Duration) -> bool {
         let patience = self.client.patience.with(time);
         for _ in 0..3 {
-            match greet(self.client.address, &patience) {
+            match greet(self.client.address, &patience, &self.target.hello) {
                 Greeting::Answered => return true,
                 Greeting::Silent | Greeting::Nobody => return false,
                 // A server that is about to end takes connections a little longer.
@@ -276,13 +253,56 @@ impl Run {
     }
 }
 
+/// Starts the server again where it has ended, while its dialect is learned. Says whether somebody is
+/// there.
+fn revive(target: &mut Target, client: &mut Client) -> bool {
+    let greeting = greet(client.address, &client.patience, &target.hello);
+    if greeting == Greeting::Answered {
+        return true;
+    }
+    if !target.can_restart() || target.ended_within(Duration::from_millis(300)).is_none() {
+        // It is there, and says nothing; or nobody can start it again.
+        return greeting != Greeting::Nobody;
+    }
+    target.stop(Signal::KILL);
+    target.start().map(|address| client.address = address).is_ok()
+}
+
+/// What a missing key is answered with. A server that does not live through the question is started
+/// again, and never asked that again.
+fn learn_missing(
+    target: &mut Target,
+    client: &mut Client,
+    tag: &str,
+) -> (Missing, Option<Exchange>) {
+    let (learned, shown) = missing(client, tag);
+    let after = client.set(&format!("{tag}after"), "there");
+    if after.answer.is_ok() || !target.can_restart() {
+        return (learned, shown);
+    }
+    let how = match target.ended_within(Duration::from_millis(300)) {
+        Some(status) => format!("ends the server ({status})"),
+        None => "keeps the server from answering anybody".into(),
+    };
+    target.stop(Signal::KILL);
+    if let Ok(address) = target.start() {
+        client.address = address;
+    }
+    (Missing::Untold(how), shown)
+}
+
 /// The exchange and its answer, or a failure that shows that there is none.
 pub(crate) fn answered(exchange: Exchange, to: &str) -> Result<(Exchange, Answer), Stop> {
     match exchange.answer.clone() {
         Ok(answer) => Ok((exchange, answer)),
         Err(trouble) => {
             let to = if to.is_empty() { String::new() } else { format!(" {to}") };
-            Err(fail(format!("expected an answer{to}: {trouble}")).with(&exchange))
+            let Some(fatal) = &exchange.after else {
+                return Err(fail(format!("expected an answer{to}: {trouble}")).with(&exchange));
+            };
+            // Nobody is there any more: it is not this request that has ended the server.
+            let expected = format!("expected that the server goes on after this request: {trouble}");
+            Err(fail(expected).with(fatal))
         }
     }
 }

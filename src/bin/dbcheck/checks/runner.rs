@@ -60,6 +60,9 @@ pub(crate) fn run_all(
             Some(why) => Verdict::NotReached(String::clone(why)),
             None => run_one(run, check, &mut gone),
         };
+        if matches!(verdict, Verdict::Failed(_) | Verdict::NotReached(_)) {
+            run.wanting.push(check.name);
+        }
         let finding = Finding { check, verdict, time: begun.elapsed() };
         after(&finding);
         findings.push(finding);
@@ -69,6 +72,7 @@ pub(crate) fn run_all(
 
 fn run_one(run: &mut Run, check: &'static Check, gone: &mut Option<String>) -> Verdict {
     let begun = Instant::now();
+    run.checking = check.name;
     let outcome = (check.run)(run);
     let asked_nothing = matches!(outcome, Err(Stop::Skipped(_) | Stop::NotReached(_)))
         && begun.elapsed() < Duration::from_millis(1);

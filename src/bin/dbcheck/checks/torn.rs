@@ -17,14 +17,18 @@ struct DataFile {
 }
 
 impl DataFile {
-    /// Sets these pairs, ends the server in order, and reads its file.
-    fn with(run: &mut Run, pairs: &[(String, String)]) -> Result<Self, Stop> {
+    fn path(run: &Run) -> Result<PathBuf, Stop> {
         run.needs_command()?;
         let path = run.setup.data.clone().or_else(|| run.target.own_data());
-        let Some(path) = path else {
-            let why = "needs --data FILE, or {data} in the command, to know the file";
-            return Err(Stop::Skipped(why.into()));
-        };
+        let why = "needs --data FILE, or {data} in the command, to know the file";
+        path.ok_or_else(|| Stop::Skipped(why.into()))
+    }
+
+    /// Sets these pairs, ends the server in order, and reads its file.
+    fn with(run: &mut Run, pairs: &[(String, String)]) -> Result<Self, Stop> {
+        let path = DataFile::path(run)?;
+        run.start_clean()?;
+        run.needs_keeping()?;
         for (key, value) in pairs {
             run.set(key, value)?;
         }
@@ -62,10 +66,13 @@ pub(crate) fn empty_file(run: &mut Run) -> Outcome {
     let stored = pairs(run, 1);
     let file = DataFile::with(run, &stored)?;
     file.write(b"")?;
+    // There is no pair to ask for.
+    run.target.hello.reads = false;
     let outcome = start_from(run, "a file of zero bytes", b"").and_then(|()| {
         let value = run.fresh("v");
         run.keeps(&value)
     });
+    run.target.hello.reads = true;
     file.put_back(run, outcome)
 }
 
@@ -85,6 +92,8 @@ fn start_from(run: &mut Run, what: &str, end: &[u8]) -> Result<(), Stop> {
 
 pub(crate) fn torn_line(run: &mut Run) -> Outcome {
     let stored = pairs(run, 4);
+    DataFile::path(run)?;
+    run.needs("restarts-add-up")?;
     let file = DataFile::with(run, &stored)?;
     let outcome = torn_at_many(run, &file, &stored);
     file.put_back(run, outcome)

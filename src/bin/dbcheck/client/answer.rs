@@ -67,6 +67,11 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
+    /// Whether it sends the client to another page, as forms do.
+    pub(crate) fn is_redirect(&self) -> bool {
+        matches!(self.status, 301 | 302 | 303 | 307 | 308)
+    }
+
     pub(crate) fn is_refusal(&self) -> bool {
         (400..600).contains(&self.status)
     }

@@ -4,6 +4,11 @@
 //! and every other check speaks the server's dialect. The same holds for what a missing key looks
 //! like, and for what stands around a value.
 
+use std::time::Duration;
+
+use crate::client::answer::Answer;
+use crate::client::template::Template;
+
 /// Where a set has its pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -24,8 +29,14 @@ pub(crate) struct Dialect {
     pub(crate) place: Place,
     pub(crate) set_path: &'static str,
     pub(crate) get_path: &'static str,
+    /// Whether get has its key alone, `/get?somekey`.
+    pub(crate) bare_key: bool,
+    /// Whether a set is answered with the address of another page.
+    pub(crate) redirects: bool,
+    /// How long after the answer to a set the pair is there, where it is not at once.
+    pub(crate) late: Option<Duration>,
     pub(crate) shape: Shape,
-    /// What a key that was never set is answered with.
+    /// What a key that was never set is answered with, once that is known.
     pub(crate) missing: Option<Missing>,
 }
 
@@ -36,33 +47,44 @@ pub(crate) enum Shape {
     Alone,
     /// A newline behind it.
     Newline,
-    /// It is in JSON.
+    /// It is a string in JSON.
     Json,
-    /// A text before and a text behind it, in which the key may stand.
-    Within(String, String),
+    /// A text, in which the key may stand.
+    Within(Template),
+    /// Something that is another each time.
+    Anywhere,
 }
 
 /// The answer for a key that was never set.
 #[derive(Debug, Clone)]
-pub(crate) struct Missing {
-    pub(crate) status: u16,
-    /// The body, with [`KEY`] where the key was.
-    pub(crate) body: String,
+pub(crate) enum Missing {
+    /// One by which it is told from a key that was set.
+    Told {
+        status: u16,
+        /// The body, and what it was for one key.
+        body: Template,
+        sample: String,
+    },
+    /// None that says so: in words, to stand after "a missing key". Nothing that depends on it can be
+    /// found out, and it is better not to ask.
+    Untold(String),
 }
 
 impl Missing {
     /// In words, for the first lines of a report.
     pub(crate) fn describe(&self) -> String {
-        if self.body.is_empty() {
-            return format!("{} and an empty body", self.status);
+        match self {
+            Missing::Told { status, sample, .. } if sample.is_empty() => {
+                format!("answers a missing key with {status} and an empty body")
+            }
+            Missing::Told { status, sample, .. } => {
+                let sample: String = sample.chars().take(60).collect();
+                format!("answers a missing key with {status} and {:?}", sample.trim_end())
+            }
+            Missing::Untold(what) => format!("a missing key {what}"),
         }
-        let body: String = self.body.replace(KEY, "…").chars().take(60).collect();
-        format!("{} and {:?}", self.status, body.trim_end())
     }
 }
-
-/// Stands for the key in what was learned.
-pub(crate) const KEY: &str = "\u{1}key\u{1}";
 
 impl Default for Dialect {
     fn default() -> Self {
@@ -72,6 +94,9 @@ impl Default for Dialect {
             place: Place::Query,
             set_path: "/set",
             get_path: "/get",
+            bare_key: false,
+            redirects: false,
+            late: None,
             shape: Shape::Alone,
             missing: None,
         }
@@ -91,12 +116,19 @@ impl Dialect {
 
     /// Target of a get.
     pub(crate) fn get(&self, key: &str) -> String {
-        format!("{}?key={key}", self.get_path)
+        let field = if self.bare_key { "" } else { "key=" };
+        format!("{}?{field}{key}", self.get_path)
     }
 
     /// Whether this is how the brief writes it.
     pub(crate) fn is_briefs(&self) -> bool {
-        self.place == Place::Query && self.set_path == "/set" && self.get_path == "/get"
+        let paths = (self.set_path, self.get_path);
+        self.place == Place::Query && paths == ("/set", "/get") && !self.bare_key
+    }
+
+    /// Whether this answer to a set says that the pair is stored.
+    pub(crate) fn accepts(&self, answer: &Answer) -> bool {
+        answer.is_success() || self.redirects && answer.is_redirect()
     }
 
     /// In words, for the first lines of a report.
@@ -106,29 +138,40 @@ impl Dialect {
         }
         let (target, body) = self.set("somekey", "somevalue");
         let body = body.map(|body| format!(" with the body {body}")).unwrap_or_default();
-        format!("{} {target}{body}, GET {}", self.method, self.get("somekey"))
+        let redirects = if self.redirects { ", sends the client elsewhere after a set" } else { "" };
+        let late = self.late.map_or(String::new(), |late| {
+            format!(", stores up to {} ms after it has answered", late.as_millis())
+        });
+        format!("{} {target}{body}, GET {}{redirects}{late}", self.method, self.get("somekey"))
     }
 
     /// Readings of the task, the brief's own first.
     pub(crate) fn readings() -> impl Iterator<Item = Dialect> {
-        let queries = [("/set", "/get"), ("/set/", "/get/"), ("/set/", "/get")];
-        let by_query = queries.into_iter().flat_map(|(set_path, get_path)| {
-            ["GET", "POST", "PUT"].map(|method| (method, Place::Query, set_path, get_path))
+        let queries = [
+            ("/set", "/get", false),
+            ("/set", "/get", true),
+            ("/set/", "/get/", false),
+            ("/set/", "/get", false),
+        ];
+        let by_query = queries.into_iter().flat_map(|(set_path, get_path, bare_key)| {
+            ["GET", "POST", "PUT"].map(|method| Dialect {
+                method,
+                set_path,
+                get_path,
+                bare_key,
+                ..Dialect::default()
+            })
         });
         let others = [
-            ("GET", Place::KeyAndValue, "/set", "/get"),
-            ("POST", Place::KeyAndValue, "/set", "/get"),
-            ("PUT", Place::KeyAndValue, "/set", "/get"),
-            ("POST", Place::Body, "/set", "/get"),
-            ("PUT", Place::Body, "/set", "/get"),
+            ("GET", Place::KeyAndValue),
+            ("POST", Place::KeyAndValue),
+            ("PUT", Place::KeyAndValue),
+            ("POST", Place::Body),
+            ("PUT", Place::Body),
         ];
-        by_query.chain(others).map(|(method, place, set_path, get_path)| Dialect {
-            method,
-            place,
-            set_path,
-            get_path,
-            ..Dialect::default()
-        })
+        let others =
+            others.into_iter().map(|(method, place)| Dialect { method, place, ..Dialect::default() });
+        by_query.chain(others)
     }
 }
 
@@ -143,5 +186,7 @@ mod tests {
         assert_eq!(methods, ["GET", "POST", "PUT"]);
         assert_eq!(first[0].set("a", "b"), ("/set?a=b".into(), None));
         assert_eq!(first[0].get("a"), "/get?key=a");
+        let bare = Dialect::readings().find(|reading| reading.bare_key).unwrap();
+        assert_eq!((bare.get("a"), bare.is_briefs()), ("/get?a".into(), false));
     }
 }

@@ -4,6 +4,8 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -28,17 +30,20 @@ pub(crate) struct Exchange {
     pub(crate) answer: Result<Answer, Trouble>,
     /// The same request with curl, where curl can send it.
     pub(crate) curl: Option<String>,
+    /// What was said before, where nobody is there any more to hear this.
+    pub(crate) after: Option<Box<Exchange>>,
 }
 
 impl Exchange {
     /// One that ends with this answer, or without one.
     pub(crate) fn of(wire: &Wire, answer: Result<Answer, Trouble>) -> Self {
         let (sent, received) = (wire.sent.clone(), wire.received.clone());
-        Exchange { sent, received, answer, curl: None }
+        Exchange { sent, received, answer, curl: None, after: None }
     }
 
-    pub(crate) fn is_success(&self) -> bool {
-        self.answer.as_ref().is_ok_and(Answer::is_success)
+    /// Whether the server said of this set that the pair is stored.
+    pub(crate) fn is_stored(&self, dialect: &Dialect) -> bool {
+        self.answer.as_ref().is_ok_and(|answer| dialect.accepts(answer))
     }
 }
 
@@ -53,9 +58,15 @@ pub(crate) struct Client {
     pub(crate) address: SocketAddr,
     pub(crate) patience: Patience,
     pub(crate) dialect: Dialect,
+    /// What was said last, by this client or a copy of it.
+    last: Arc<Mutex<Option<Exchange>>>,
 }
 
 impl Client {
+    pub(crate) fn new(address: SocketAddr, patience: Patience, dialect: Dialect) -> Self {
+        Client { address, patience, dialect, last: Arc::default() }
+    }
+
     /// The value of Host.
     pub(crate) fn host(&self) -> String {
         format!("localhost:{}", self.address.port())
@@ -93,15 +104,23 @@ impl Client {
             Ok(mut wire) => {
                 wire.send(bytes);
                 let answer = wire.answer(to_head);
-                Exchange::of(&wire, answer)
+                let said = Exchange::of(&wire, answer);
+                *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(said.clone());
+                said
             }
             Err(trouble) => Exchange {
                 sent: bytes.to_vec(),
                 received: Vec::new(),
                 answer: Err(trouble),
                 curl: None,
+                after: self.said_last().map(Box::new),
             },
         }
+    }
+
+    /// What was said last to somebody who was there.
+    pub(crate) fn said_last(&self) -> Option<Exchange> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// An ordinary request that asks the server to close afterwards.
@@ -109,17 +128,30 @@ impl Client {
         self.ask_with(method, target, None)
     }
 
-    fn ask_with(&self, method: &str, target: &str, body: Option<&str>) -> Exchange {
+    /// The same, with a form in its body.
+    pub(crate) fn ask_with(&self, method: &str, target: &str, body: Option<&str>) -> Exchange {
         let bytes = self.bytes_with(method, target, body, "Connection: close\r\n");
         // Nobody copies a command of six thousand bytes.
         let curl = (target.len() < 200).then(|| self.curl(method, target, body));
         Exchange { curl, ..self.say(&bytes) }
     }
 
-    /// Sets a pair; key and value as they stand in the query.
+    /// Sets a pair; key and value as they stand in the query. Where the server is known to store it
+    /// later than it says so, that time is waited for: one check speaks of it, and no other.
     pub(crate) fn set(&self, key: &str, value: &str) -> Exchange {
         let (target, body) = self.dialect.set(key, value);
-        self.ask_with(self.dialect.method, &target, body.as_deref())
+        let set = self.ask_with(self.dialect.method, &target, body.as_deref());
+        if set.is_stored(&self.dialect) {
+            self.settle();
+        }
+        set
+    }
+
+    /// Waits until what was set is stored.
+    pub(crate) fn settle(&self) {
+        if let Some(late) = self.dialect.late {
+            thread::sleep(late);
+        }
     }
 
     /// Asks for a key, as it stands in the query.

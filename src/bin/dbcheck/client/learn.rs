@@ -1,66 +1,174 @@
 //! Learning the dialect: once, before the first check.
 //!
-//! The brief's own form is tried first, by GET, POST and PUT; where none works, other readings of
-//! the task that are found in the wild.
+//! 1. The first words are a user's: a set, and a get only where the set was accepted. Some servers
+//!    end on a get while there is nothing to get.
+//! 2. The brief's own form is tried first, by GET, POST and PUT; where none works, other readings of
+//!    the task that are found in the wild.
+//! 3. What is asked for twice shows which part of a body is another one each time.
+//! 4. A key that is missing comes last: there are servers that never answer that, or end.
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use crate::client::dialect::{Dialect, KEY, Missing, Shape};
+use crate::client::answer::Answer;
+use crate::client::dialect::{Dialect, Missing, Shape};
 use crate::client::exchange::{Client, Exchange};
+use crate::client::likeness::json_has;
+use crate::client::template::Template;
 use crate::client::wire::Trouble;
 
+/// How long after the answer to a set its pair may appear, and still be called late rather than
+/// lost.
+const LATE: Duration = Duration::from_millis(400);
+
 /// Tries the readings, and returns the one that works with what was said in the brief's own form.
-pub(crate) fn learn(client: &Client, tag: &str) -> (Dialect, Vec<Exchange>) {
+/// After a reading that does not work `revive` is called: it may have ended the server, and says
+/// whether there is still somebody to talk to.
+pub(crate) fn learn(
+    client: &Client,
+    tag: &str,
+    mut revive: impl FnMut(&mut Client) -> bool,
+) -> (Dialect, Vec<Exchange>) {
     // Enough for a slow answer; a server that is silent to one reading is silent to many.
     let mut client = client.with_timeout(client.patience.answer.min(Duration::from_secs(3)));
     let mut first = Vec::new();
     let mut silent = 0;
     for (number, reading) in Dialect::readings().enumerate() {
         client.dialect = reading;
-        let (key, value) = (format!("{tag}learn{number}"), format!("{tag}value{number}"));
-        let set = client.set(&key, &value);
-        let get = client.get(&key);
-        let trouble = [&set, &get].into_iter().any(|exchange| {
-            matches!(exchange.answer, Err(Trouble::Silent(_) | Trouble::Connect(_)))
-        });
-        let body = get.answer.as_ref().ok().filter(|answer| answer.is_success());
-        let body = body.map(|answer| String::from_utf8_lossy(&answer.body).into_owned());
+        let pair = (format!("{tag}learn{number}"), format!("{tag}value{number}"));
+        let tried = attempt(&client, &pair);
         if number == 0 {
-            first = vec![set.clone(), get.clone()];
+            first.clone_from(&tried.said);
         }
-        if let Some(body) = body.filter(|body| set.is_success() && body.contains(&value)) {
+        if let Some(late) = tried.works {
             client.dialect.works = true;
-            client.dialect.shape = shape(&body, &key, &value);
-            client.dialect.missing = missing(&client, &format!("{tag}absent"));
+            client.dialect.late = late;
+            let set = tried.said.first().and_then(|set| set.answer.as_ref().ok());
+            client.dialect.redirects = set.is_some_and(Answer::is_redirect);
+            client.dialect.shape = shape(&client, &pair, tag);
             return (client.dialect, first);
         }
-        silent += usize::from(trouble);
-        if silent == 3 {
+        let is_silent = |said: &Exchange| matches!(said.answer, Err(Trouble::Silent(_)));
+        silent += usize::from(tried.said.iter().any(is_silent));
+        if silent == 3 || !revive(&mut client) {
             break;
         }
     }
     (Dialect::default(), first)
 }
 
-/// What stands around `value` in `body`.
-fn shape(body: &str, key: &str, value: &str) -> Shape {
-    if body == value {
-        return Shape::Alone;
-    }
-    if body.trim_end_matches(['\r', '\n']) == value {
-        return Shape::Newline;
-    }
-    if serde_json::from_str::<serde_json::Value>(body).is_ok() {
-        return Shape::Json;
-    }
-    let (before, behind) = body.split_once(value).unwrap_or((body, ""));
-    Shape::Within(before.replace(key, KEY), behind.replace(key, KEY))
+/// What came of a reading.
+struct Attempt {
+    said: Vec<Exchange>,
+    /// Whether it works, and how late the pair was there if not at once.
+    works: Option<Option<Duration>>,
 }
 
-fn missing(client: &Client, key: &str) -> Option<Missing> {
-    let answer = client.get(key).answer.ok()?;
-    let body = String::from_utf8_lossy(&answer.body).replace(key, KEY);
-    Some(Missing { status: answer.status, body })
+/// Sets a pair and asks for it.
+fn attempt(client: &Client, (key, value): &(String, String)) -> Attempt {
+    let set = client.set(key, value);
+    let is_accepted =
+        set.answer.as_ref().is_ok_and(|answer| answer.is_success() || answer.is_redirect());
+    if !is_accepted {
+        return Attempt { said: vec![set], works: None };
+    }
+    let begun = Instant::now();
+    let brings = |get: &Exchange| body(get).is_some_and(|body| body.contains(value.as_str()));
+    let get = client.get(key);
+    if brings(&get) {
+        return Attempt { said: vec![set, get], works: Some(None) };
+    }
+    while get.answer.is_ok() && begun.elapsed() < LATE {
+        thread::sleep(Duration::from_millis(10));
+        if brings(&client.get(key)) {
+            // Twice that, to be sure: it is a time, and other times are other.
+            let late = begun.elapsed() * 2 + Duration::from_millis(20);
+            return Attempt { said: vec![set, get], works: Some(Some(late)) };
+        }
+    }
+    Attempt { said: vec![set, get], works: None }
+}
+
+/// The body of a success.
+fn body(exchange: &Exchange) -> Option<String> {
+    exchange.answer.as_ref().ok().filter(|answer| answer.is_success()).map(text)
+}
+
+fn text(answer: &Answer) -> String {
+    String::from_utf8_lossy(&answer.body).into_owned()
+}
+
+/// What stands around values: that of this pair, asked for twice, and of another.
+fn shape(client: &Client, pair: &(String, String), tag: &str) -> Shape {
+    let other = (format!("{tag}other"), format!("{tag}another"));
+    let mut seen = Vec::new();
+    for (key, value) in [pair, pair, &other] {
+        if key == &other.0 {
+            client.set(key, value);
+        }
+        if let Some(body) = body(&client.get(key)) {
+            seen.push((body, key.as_str(), value.as_str()));
+        }
+    }
+    common_shape(&seen)
+}
+
+/// The shape that these bodies have, which were seen for these keys and values.
+fn common_shape(seen: &[(String, &str, &str)]) -> Shape {
+    let all = |is: fn(&str, &str) -> bool| {
+        !seen.is_empty() && seen.iter().all(|(body, _, value)| is(body, value))
+    };
+    if all(|body, value| body == value) {
+        return Shape::Alone;
+    }
+    if all(|body, value| body.trim_end_matches(['\r', '\n']) == value) {
+        return Shape::Newline;
+    }
+    if all(json_has) {
+        return Shape::Json;
+    }
+    let mut templates =
+        seen.iter().map(|(body, key, value)| Template::of(body, key, value)).map(Some);
+    let first = templates.next().flatten();
+    let common = templates.fold(first, |one, other| one?.and(&other?));
+    common.map_or(Shape::Anywhere, Shape::Within)
+}
+
+/// What a missing key is answered with. Asked for twice, and between the two a pair is set: what
+/// brings the value of that does not know what is missing.
+pub(crate) fn missing(client: &Client, tag: &str) -> (Missing, Option<Exchange>) {
+    let client = client.with_timeout(client.patience.answer.min(Duration::from_secs(3)));
+    let values = [format!("{tag}present1"), format!("{tag}present2")];
+    let mut seen: Vec<(u16, Template, String)> = Vec::new();
+    for (number, value) in values.iter().enumerate() {
+        client.set(&format!("{tag}there{number}"), value);
+        client.get(&format!("{tag}there{number}"));
+        let key = format!("{tag}absent{number}");
+        let get = client.get(&key);
+        let untold = match &get.answer {
+            Err(Trouble::Silent(_)) => Some("is never answered".into()),
+            Err(trouble) => Some(format!("gets no answer ({trouble})")),
+            Ok(answer) if answer.is_success() && text(answer).contains(value) => {
+                Some("is answered with the value of another".into())
+            }
+            Ok(_) => None,
+        };
+        let (None, Ok(answer)) = (&untold, &get.answer) else {
+            return (Missing::Untold(untold.unwrap_or_default()), Some(get));
+        };
+        let body = text(answer);
+        let sample = body.replace(&key, "…");
+        seen.push((answer.status, Template::of(&body, &key, ""), sample));
+    }
+    let told = seen.into_iter().reduce(|(status, body, sample), (_, other, _)| {
+        let body = body.and(&other).unwrap_or(body);
+        (status, body, sample)
+    });
+    let missing = match told {
+        Some((status, body, sample)) => Missing::Told { status, body, sample },
+        None => Missing::Untold("was not asked for".into()),
+    };
+    (missing, None)
 }
 
 #[cfg(test)]
@@ -69,16 +177,25 @@ mod tests {
 
     #[test]
     fn learns_what_stands_around_a_value() {
-        let within = |before: &str, behind: &str| Shape::Within(before.into(), behind.into());
-        for (body, wanted) in [
-            ("v1", Shape::Alone),
-            ("v1\r\n", Shape::Newline),
-            ("\"v1\"", Shape::Json),
-            ("{\"k1\": \"v1\"}", Shape::Json),
-            ("k1 is v1.", within("\u{1}key\u{1} is ", ".")),
-            ("<p>v1</p>", within("<p>", "</p>")),
+        let seen = |bodies: [&str; 3]| {
+            let [one, again, other] = bodies.map(str::to_string);
+            common_shape(&[(one, "k1", "v1"), (again, "k1", "v1"), (other, "k2", "v2")])
+        };
+        for (bodies, wanted) in [
+            (["v1", "v1", "v2"], Shape::Alone),
+            (["v1\r\n", "v1\r\n", "v2\r\n"], Shape::Newline),
+            (["\"v1\"", "\"v1\"", "\"v2\""], Shape::Json),
+            (["{\"t\": 1, \"k1\": \"v1\"}", "{\"t\": 2, \"k1\": \"v1\"}", "{\"k2\": \"v2\"}"], Shape::Json),
+            (["v1", "v1 v1", "v2, v2"], Shape::Anywhere),
+            (["[]", "{k1: v1}", "{k1: v1, k2: v2}"], Shape::Anywhere),
         ] {
-            assert_eq!(shape(body, "k1", "v1"), wanted, "{body}");
+            assert_eq!(seen(bodies), wanted, "{bodies:?}");
         }
+        let Shape::Within(template) = seen(["1 Ada: v1", "2 Bob: v1", "3 Eve: v2"]) else { panic!() };
+        let plain = crate::client::template::Spellings { escapes: false, entities: false };
+        assert!(template.fits("12 Zoe: x", "k", "x", plain));
+        // In JSON, but within a longer string.
+        let said = ["{\"a\": \"k1 is v1\"}", "{\"a\": \"k1 is v1\"}", "{\"a\": \"k2 is v2\"}"];
+        assert!(matches!(seen(said), Shape::Within(_)));
     }
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::client::answer::Answer;
 use crate::client::exchange::{Client, Exchange};
 use crate::client::likeness::{Likeness, judge};
 use crate::client::session::Session;
@@ -45,6 +46,8 @@ pub(crate) struct Order {
     pub(crate) requests: usize,
     /// Whether a writer asks for what it has set.
     pub(crate) reads: bool,
+    /// Whether a writer sets one of its keys again and again.
+    pub(crate) overwrites: bool,
 }
 
 /// What the writers saw.
@@ -92,14 +95,20 @@ fn writer(
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        let is_hot = round % 2 == 0;
+        let is_hot = order.overwrites && round % 2 == 0;
         let tag = &order.tag;
         let key =
             if is_hot { format!("{tag}hot{number}") } else { format!("{tag}k{number}x{round}") };
         let value = format!("{tag}v{number}x{round}");
-        let is_set =
-            session.ask(&client.set_bytes(&key, &value)).is_ok_and(|answer| answer.is_success());
+        let set = session.ask(&client.set_bytes(&key, &value));
         let kept = Kept { key, value, later: Vec::new() };
+        // What is stored later than it is said is acknowledged when it is there.
+        let is_set = set.is_ok_and(|answer| client.dialect.accepts(&answer))
+            && client.dialect.late.is_none_or(|late| {
+                thread::sleep(late);
+                let get = session.ask(&client.get_bytes(&kept.key));
+                get.is_ok_and(|answer| gives(client, &answer, &kept))
+            });
         if is_set {
             acknowledged.fetch_add(1, Ordering::Relaxed);
             if order.reads && !brings(&mut session, client, &kept) {
@@ -126,8 +135,13 @@ fn writer(
 /// Whether a get brings the pair. Where there is no answer, nobody can tell.
 fn brings(session: &mut Session<'_>, client: &Client, kept: &Kept) -> bool {
     let Ok(answer) = session.ask(&client.get_bytes(&kept.key)) else { return true };
+    gives(client, &answer, kept)
+}
+
+/// Whether this answer gives the pair, or what was set after it.
+fn gives(client: &Client, answer: &Answer, kept: &Kept) -> bool {
     std::iter::once(&kept.value).chain(&kept.later).any(|value| {
-        let like = judge(&client.dialect, &answer, &kept.key, value);
+        let like = judge(&client.dialect, answer, &kept.key, value);
         matches!(like, Likeness::Value | Likeness::Wrapped(_))
     })
 }

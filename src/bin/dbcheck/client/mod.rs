@@ -3,6 +3,8 @@
 pub(crate) mod answer;
 pub(crate) mod wire;
 
+pub(crate) mod template;
+
 pub(crate) mod dialect;
 pub(crate) mod likeness;
 

@@ -45,7 +45,7 @@ impl Report {
         let _ =
             writeln!(text, "The server at {} speaks {}", run.client.address, dialect.describe());
         if let Some(missing) = &dialect.missing {
-            let _ = writeln!(text, "and answers a missing key with {}", missing.describe());
+            let _ = writeln!(text, "and {}", missing.describe());
         }
         say(&text);
     }

@@ -1,14 +1,16 @@
 //! The greeting: whether anybody answers.
 //!
 //! A server is up when it has answered a whole request. A bare connect, the usual way to wait for a
-//! port, ends some servers before the first check.
+//! port, ends some servers before the first check; and so does a get while nothing was set. So the
+//! first words are a user's: a set.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::client::exchange::request;
-use crate::client::wire::{Patience, Trouble, Wire};
+use crate::client::dialect::Dialect;
+use crate::client::exchange::Client;
+use crate::client::wire::{Patience, Trouble};
 use crate::target::launch::Launched;
 
 /// Why it does not run.
@@ -34,17 +36,34 @@ pub(crate) enum Greeting {
     Nobody,
 }
 
-/// Asks for a key that nobody has set, as any client would.
-pub(crate) fn greet(address: SocketAddr, patience: &Patience) -> Greeting {
-    let Ok(mut wire) = Wire::connect(address, patience) else {
-        return Greeting::Nobody;
-    };
-    let fields = format!("Host: localhost:{}\r\nConnection: close\r\n", address.port());
-    wire.send(request("GET", "/get?key=dbcheck-are-you-there", &fields).as_bytes());
-    match wire.answer(false) {
+/// The request that a server is greeted with.
+#[derive(Debug, Clone)]
+pub(crate) struct Hello {
+    pub(crate) dialect: Dialect,
+    pub(crate) key: String,
+    pub(crate) value: String,
+    /// Whether the key is asked for, and not set: a set changes the file that the server was started
+    /// from.
+    pub(crate) reads: bool,
+}
+
+impl Default for Hello {
+    /// A set in the brief's own form.
+    fn default() -> Self {
+        let (key, value) = ("dbcheckhello".into(), "hello".into());
+        Hello { dialect: Dialect::default(), key, value, reads: false }
+    }
+}
+
+/// Greets whoever is there.
+pub(crate) fn greet(address: SocketAddr, patience: &Patience, hello: &Hello) -> Greeting {
+    let Hello { dialect, key, value, reads } = hello;
+    let client = Client::new(address, patience.clone(), dialect.clone());
+    let said = if *reads { client.get(key) } else { client.set(key, value) };
+    match said.answer {
         Ok(_) | Err(Trouble::Cut | Trouble::TooMuch) => Greeting::Answered,
         Err(Trouble::Closed) => Greeting::Closed,
-        Err(Trouble::Silent(_)) if !wire.received.is_empty() => Greeting::Answered,
+        Err(Trouble::Silent(_)) if !said.received.is_empty() => Greeting::Answered,
         Err(Trouble::Silent(_)) => Greeting::Silent,
         Err(Trouble::Connect(_)) => Greeting::Nobody,
     }
@@ -59,6 +78,7 @@ pub(crate) fn wait_until_up(
     launched: &mut Launched,
     port: u16,
     time: Duration,
+    hello: &Hello,
 ) -> Result<SocketAddr, String> {
     let begun = Instant::now();
     let mut pause = Duration::from_millis(4);
@@ -68,7 +88,7 @@ pub(crate) fn wait_until_up(
         // Asked before it is tried: a wrapper may end and leave a server that answers.
         let ended = launched.ended();
         for address in loopback(port) {
-            match greet(address, &patience) {
+            match greet(address, &patience, hello) {
                 Greeting::Answered | Greeting::Closed => return Ok(address),
                 Greeting::Silent => silent = true,
                 Greeting::Nobody => {}
@@ -91,9 +111,12 @@ pub(crate) fn wait_until_up(
     })
 }
 
-pub(crate) fn answers_at(addresses: &[SocketAddr]) -> Result<SocketAddr, NotUp> {
+pub(crate) fn answers_at(
+    addresses: &[SocketAddr],
+    hello: &Hello,
+) -> Result<SocketAddr, NotUp> {
     for &address in addresses {
-        let greeting = greet(address, &Patience::new(Duration::from_secs(5)));
+        let greeting = greet(address, &Patience::new(Duration::from_secs(5)), hello);
         if matches!(greeting, Greeting::Answered | Greeting::Closed) {
             return Ok(address);
         }

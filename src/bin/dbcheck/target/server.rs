@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::target::folder::Folder;
-use crate::target::greeting::{NotUp, answers_at, not_up, wait_until_up};
+use crate::target::greeting::{Hello, NotUp, answers_at, not_up, wait_until_up};
 use crate::target::launch::Launched;
 use crate::target::port;
 
@@ -42,12 +42,15 @@ pub(crate) struct Target {
     grace: Duration,
     /// How long its first start took.
     pub(crate) start_time: Duration,
+    /// What it is greeted with when it has been started.
+    pub(crate) hello: Hello,
 }
 
 impl Target {
     pub(crate) fn new(origin: Origin) -> std::io::Result<Self> {
         let folder = Folder::new()?;
-        Ok(Target { origin, launched: None, folder, grace: GRACE, start_time: Duration::ZERO })
+        let (start_time, hello) = (Duration::ZERO, Hello::default());
+        Ok(Target { origin, launched: None, folder, grace: GRACE, start_time, hello })
     }
 
     /// Whether it can be ended and started again.
@@ -65,11 +68,16 @@ impl Target {
         }
     }
 
+    /// Whether its files are in a folder that the checker has made.
+    pub(crate) fn owns_data(&self) -> bool {
+        matches!(&self.origin, Origin::Command { command, .. }
+            if command.contains("{data}") || command.contains("{dir}"))
+    }
+
     /// Makes a fresh start possible where the checker made the folder: what is there goes.
     pub(crate) fn forget_data(&self) -> bool {
-        let ours = matches!(&self.origin, Origin::Command { command, .. }
-            if command.contains("{data}") || command.contains("{dir}"));
-        ours && std::fs::remove_dir_all(self.folder.path()).is_ok()
+        self.owns_data()
+            && std::fs::remove_dir_all(self.folder.path()).is_ok()
             && std::fs::create_dir(self.folder.path()).is_ok()
     }
 
@@ -86,7 +94,7 @@ impl Target {
 
     fn start_within(&mut self, time: Duration) -> Result<SocketAddr, NotUp> {
         let (command, fixed) = match self.origin.clone() {
-            Origin::Addresses(addresses) => return answers_at(&addresses),
+            Origin::Addresses(addresses) => return answers_at(&addresses, &self.hello),
             Origin::Command { command, port } => (command, port),
         };
         let chooses = command.contains("{port}");
@@ -123,7 +131,7 @@ impl Target {
             .replace("{data}", &self.folder.path().join("data").to_string_lossy())
             .replace("{dir}", &folder);
         let mut launched = Launched::start(&command, port).map_err(|e| not_up(e.to_string()))?;
-        match wait_until_up(&mut launched, port, time) {
+        match wait_until_up(&mut launched, port, time, &self.hello) {
             Ok(address) => {
                 self.launched = Some(launched);
                 Ok(address)
