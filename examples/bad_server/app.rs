@@ -17,6 +17,7 @@ pub(crate) type Reply = (u16, String);
 /// Why a request is not in the spec, or the store does not take it.
 type Refused = &'static str;
 
+const ONE_PAIR: Refused = "the query must be one pair";
 const USAGE: Refused = "use /set?<key>=<value> or /get?key=<key>";
 
 /// The answer; `None` where this server has none.
@@ -64,7 +65,13 @@ fn set(query: &str, store: &Store) -> Result<Reply, Refused> {
         let key = pairs.pop().filter(|pair| pair.0 == "key").ok_or(USAGE)?.1;
         pairs = vec![(key, value)];
     }
-    let (mut key, mut value) = only(pairs)?;
+    if has(Bug::RepeatedKeyList) && pairs.len() > 1 && pairs.iter().all(|pair| pair.0 == pairs[0].0)
+    {
+        let values: Vec<String> = pairs.iter().map(|pair| pair.1.clone()).collect();
+        pairs = vec![(pairs[0].0.clone(), values.join(","))];
+    }
+    let is_one = pairs.len() == 1 || has(Bug::FirstOfTwoPairs);
+    let (mut key, mut value) = pairs.into_iter().next().filter(|_| is_one).ok_or(ONE_PAIR)?;
     if key.is_empty() || value.is_empty() && !has(Bug::EmptyIsMissing) {
         return Err("neither the key nor the value may be empty");
     }
@@ -107,7 +114,12 @@ fn set(query: &str, store: &Store) -> Result<Reply, Refused> {
 }
 
 fn get(query: &str, store: &Store) -> Result<Reply, Refused> {
-    let (field, mut key) = only(pairs(query)?)?;
+    let mut asked = pairs(query)?;
+    if has(Bug::ExtraFieldIgnored) {
+        asked.retain(|pair| pair.0 == "key");
+    }
+    let is_one = asked.len() == 1;
+    let (field, mut key) = asked.into_iter().next().filter(|_| is_one).ok_or(ONE_PAIR)?;
     if field != "key" && !has(Bug::FieldIgnored) || key.is_empty() {
         return Err(USAGE);
     }
@@ -138,11 +150,6 @@ fn get(query: &str, store: &Store) -> Result<Reply, Refused> {
         }
         Some(value) => Ok((200, value)),
     }
-}
-
-fn only(pairs: Vec<(String, String)>) -> Result<(String, String), Refused> {
-    let is_one = pairs.len() == 1 || has(Bug::FirstOfTwoPairs);
-    pairs.into_iter().next().filter(|_| is_one).ok_or("the query must be one pair")
 }
 
 /// The pairs of a query: split first, decoded then.

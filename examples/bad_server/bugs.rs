@@ -52,6 +52,8 @@ bugs! {
     CutAtSecondEquals "cut-at-second-equals" "Takes the first two parts of split('=')."
     SecondPairGlued "second-pair-glued" "Never splits at &: the second pair becomes part of the first value."
     FirstOfTwoPairs "first-of-two-pairs" "Takes the first pair and drops the other without a word."
+    RepeatedKeyList "repeated-key-list" "Makes a list of the values of one key, as query libraries do, and stores it as text."
+    ExtraFieldIgnored "extra-field-ignored" "Looks for the field `key` and never at what else was sent."
     FieldIgnored "field-ignored" "/get takes the value of any field for the key: values()[0]."
     LenientSet "lenient-set" "Answers 200 to a /set without a pair: the loop over the pairs ran zero times."
     StoresRefused "stores-refused" "Stores pairs as it meets them, and finds out later that there is one too many."
@@ -88,7 +90,7 @@ bugs! {
     AnswersSentence "answers-sentence" "Answers `The value of a is b`, for people rather than programs."
     // Messages.
     OneRead "one-read" "Takes one read for one request, which on localhost mostly works."
-    ShortLines "short-lines" "Refuses a request line of more than 4,096 bytes."
+    ShortLines "short-lines" "Refuses a request line of more than 7,168 bytes."
     NoLength "no-length" "Sends no Content-Length and keeps the connection open: the client waits."
     LengthTooLong "length-too-long" "Counts a line end that is not sent."
     LengthInCharacters "length-in-characters" "Counts characters, where Content-Length counts bytes."

@@ -241,7 +241,7 @@ fn parse(input: &[u8]) -> Result<Option<(usize, Request)>, u16> {
     if version == 0 && has(Bug::Http10Refused) {
         return Err(505);
     }
-    if target.len() > 4096 && has(Bug::ShortLines) {
+    if target.len() > 7 << 10 && has(Bug::ShortLines) {
         return Err(414);
     }
 

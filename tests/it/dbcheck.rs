@@ -47,7 +47,7 @@ fn a_server_that_forgets_fails_the_durable_tier_and_shows_the_bytes() {
     for part in [
         "  ✓ overwrite",
         "  ✗ restart-sigterm",
-        "got the answer for a missing key",
+        "kept in memory alone",
         "  curl      curl -i 'http://localhost:",
         "  sent      GET /get?key=",
         "  received  HTTP/1.1 404 Not Found\\r\\n",

@@ -103,7 +103,15 @@ fn restarts_add_up(run: &mut Run) -> Outcome {
 }
 
 fn reload_special(run: &mut Run) -> Outcome {
-    let more = [" spaces ", "\"7\"", "café 東京 🦀", "a=b==", "x\ty\u{b}z", "\u{2028}\u{85}", "ends in a backslash\\"];
+    let more = [
+        " spaces ",
+        "\"7\"",
+        "café 東京 🦀",
+        "a=b==",
+        "x\ty\u{b}z",
+        "\u{2028}\u{85}",
+        "ends in a backslash\\",
+    ];
     let values: Vec<&str> = SPECIAL.iter().copied().chain(more).collect();
     same_after_restart(run, &values)
 }

@@ -65,7 +65,11 @@ impl Run {
     }
 
     /// Whether nothing has happened to it.
-    pub(crate) fn expect_untouched(&self, Untouched { key, before }: &Untouched, why: &str) -> Outcome {
+    pub(crate) fn expect_untouched(
+        &self,
+        Untouched { key, before }: &Untouched,
+        why: &str,
+    ) -> Outcome {
         match before {
             None => self.expect_missing(key, key, why),
             Some(before) => self.expect(key, key, before).map_err(|stop| stop.because(why)),

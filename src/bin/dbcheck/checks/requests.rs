@@ -306,7 +306,10 @@ fn garbage(run: &mut Run) -> Outcome {
             // It was closed after the one before, and that was the end of the server.
             Err(Trouble::Connect(_)) if exchange.after.is_some() && !before.is_empty() => {
                 let expected = format!("expected that the server goes on after {before}");
-                return Err(exchange.after.iter().fold(fail(expected), |stop, fatal| stop.with(fatal)));
+                return Err(exchange
+                    .after
+                    .iter()
+                    .fold(fail(expected), |stop, fatal| stop.with(fatal)));
             }
             Err(Trouble::Closed | Trouble::Cut) => {}
             // A page without a status line is how HTTP/0.9 says no.

@@ -145,7 +145,8 @@ impl Run {
 
     pub(crate) fn connect(&self) -> Result<Wire, Stop> {
         self.client.connect().map_err(|trouble| {
-            let expected = format!("expected that the server goes on after this request: {trouble}");
+            let expected =
+                format!("expected that the server goes on after this request: {trouble}");
             self.client.said_last().iter().fold(fail(expected), Stop::with)
         })
     }
@@ -301,7 +302,8 @@ pub(crate) fn answered(exchange: Exchange, to: &str) -> Result<(Exchange, Answer
                 return Err(fail(format!("expected an answer{to}: {trouble}")).with(&exchange));
             };
             // Nobody is there any more: it is not this request that has ended the server.
-            let expected = format!("expected that the server goes on after this request: {trouble}");
+            let expected =
+                format!("expected that the server goes on after this request: {trouble}");
             Err(fail(expected).with(fatal))
         }
     }

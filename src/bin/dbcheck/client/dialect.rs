@@ -138,7 +138,8 @@ impl Dialect {
         }
         let (target, body) = self.set("somekey", "somevalue");
         let body = body.map(|body| format!(" with the body {body}")).unwrap_or_default();
-        let redirects = if self.redirects { ", sends the client elsewhere after a set" } else { "" };
+        let redirects =
+            if self.redirects { ", sends the client elsewhere after a set" } else { "" };
         let late = self.late.map_or(String::new(), |late| {
             format!(", stores up to {} ms after it has answered", late.as_millis())
         });
@@ -169,8 +170,11 @@ impl Dialect {
             ("POST", Place::Body),
             ("PUT", Place::Body),
         ];
-        let others =
-            others.into_iter().map(|(method, place)| Dialect { method, place, ..Dialect::default() });
+        let others = others.into_iter().map(|(method, place)| Dialect {
+            method,
+            place,
+            ..Dialect::default()
+        });
         by_query.chain(others)
     }
 }

@@ -185,13 +185,18 @@ mod tests {
             (["v1", "v1", "v2"], Shape::Alone),
             (["v1\r\n", "v1\r\n", "v2\r\n"], Shape::Newline),
             (["\"v1\"", "\"v1\"", "\"v2\""], Shape::Json),
-            (["{\"t\": 1, \"k1\": \"v1\"}", "{\"t\": 2, \"k1\": \"v1\"}", "{\"k2\": \"v2\"}"], Shape::Json),
+            (
+                ["{\"t\": 1, \"k1\": \"v1\"}", "{\"t\": 2, \"k1\": \"v1\"}", "{\"k2\": \"v2\"}"],
+                Shape::Json,
+            ),
             (["v1", "v1 v1", "v2, v2"], Shape::Anywhere),
             (["[]", "{k1: v1}", "{k1: v1, k2: v2}"], Shape::Anywhere),
         ] {
             assert_eq!(seen(bodies), wanted, "{bodies:?}");
         }
-        let Shape::Within(template) = seen(["1 Ada: v1", "2 Bob: v1", "3 Eve: v2"]) else { panic!() };
+        let Shape::Within(template) = seen(["1 Ada: v1", "2 Bob: v1", "3 Eve: v2"]) else {
+            panic!()
+        };
         let plain = crate::client::template::Spellings { escapes: false, entities: false };
         assert!(template.fits("12 Zoe: x", "k", "x", plain));
         // In JSON, but within a longer string.

@@ -143,7 +143,11 @@ mod tests {
             (Shape::Alone, "", "v", Likeness::Other),
             (Shape::Alone, "", "", Likeness::Value),
         ] {
-            assert_eq!(judged(shape, (404, ""), 200, body, value, "text/plain"), wanted, "{body:?}");
+            assert_eq!(
+                judged(shape, (404, ""), 200, body, value, "text/plain"),
+                wanted,
+                "{body:?}"
+            );
         }
     }
 

@@ -112,9 +112,7 @@ fn fits(parts: &[Part], body: &str, key: &str, value: &str, spellings: Spellings
     match part {
         Part::Word(word) => body.strip_prefix(word.as_str()).is_some_and(goes_on),
         // A dump takes the quotes that the value leaves it.
-        Part::Mark(mark) if is_quote(*mark) => {
-            body.strip_prefix(is_quote).is_some_and(goes_on)
-        }
+        Part::Mark(mark) if is_quote(*mark) => body.strip_prefix(is_quote).is_some_and(goes_on),
         Part::Mark(mark) => body.strip_prefix(*mark).is_some_and(goes_on),
         Part::Space => {
             let rest = body.trim_start();
@@ -128,9 +126,11 @@ fn fits(parts: &[Part], body: &str, key: &str, value: &str, spellings: Spellings
         Part::Key => {
             // It may have got quotes, or lost them: `{ a: 1 }` and `{ 'a b': 1 }` are one dump.
             let bare = body.strip_prefix(is_quote);
-            let quoted = bare.and_then(|bare| spelled(bare, key, spellings, &|rest| {
-                rest.strip_prefix(is_quote).is_some_and(goes_on).then_some(())
-            }));
+            let quoted = bare.and_then(|bare| {
+                spelled(bare, key, spellings, &|rest| {
+                    rest.strip_prefix(is_quote).is_some_and(goes_on).then_some(())
+                })
+            });
             quoted.is_some()
                 || spelled(body, key, spellings, &|rest| goes_on(rest).then_some(())).is_some()
         }
@@ -208,7 +208,8 @@ fn escape(text: &str) -> Option<(char, &str)> {
 fn entity(text: &str) -> Option<(char, &str)> {
     let rest = text.strip_prefix('&')?;
     let (name, behind) = rest.split_once(';')?;
-    let number = |digits: &str, base| u32::from_str_radix(digits, base).ok().and_then(char::from_u32);
+    let number =
+        |digits: &str, base| u32::from_str_radix(digits, base).ok().and_then(char::from_u32);
     let character = match name {
         "lt" => '<',
         "gt" => '>',

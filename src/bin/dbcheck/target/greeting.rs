@@ -111,10 +111,7 @@ pub(crate) fn wait_until_up(
     })
 }
 
-pub(crate) fn answers_at(
-    addresses: &[SocketAddr],
-    hello: &Hello,
-) -> Result<SocketAddr, NotUp> {
+pub(crate) fn answers_at(addresses: &[SocketAddr], hello: &Hello) -> Result<SocketAddr, NotUp> {
     for &address in addresses {
         let greeting = greet(address, &Patience::new(Duration::from_secs(5)), hello);
         if matches!(greeting, Greeting::Answered | Greeting::Closed) {
