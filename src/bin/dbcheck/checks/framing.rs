@@ -159,8 +159,8 @@ fn utf8_length(run: &mut Run) -> Outcome {
     let (key, value) = (run.fresh("k"), run.fresh("ééé東京"));
     // Where nothing is decoded, the characters themselves show it, as some clients send them.
     let decodes = run.needs_decoding();
-    let sent = if decodes.is_ok() { encode(&value) } else { value.clone() };
-    let set = run.client.set(&key, &sent);
+    let in_query = if decodes.is_ok() { encode(&value) } else { value.clone() };
+    let set = run.client.set(&key, &in_query);
     if !set.is_stored(&run.client.dialect) {
         decodes?;
     }

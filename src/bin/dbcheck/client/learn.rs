@@ -40,9 +40,11 @@ pub(crate) fn learn(
         if number == 0 {
             first.clone_from(&tried.said);
         }
-        if let Some(late) = tried.works {
-            client.dialect.works = true;
-            client.dialect.late = late;
+        client.dialect.works = !matches!(tried.came, Came::Never);
+        if client.dialect.works {
+            if let Came::Late(late) = tried.came {
+                client.dialect.late = Some(late);
+            }
             let set = tried.said.first().and_then(|set| set.answer.as_ref().ok());
             client.dialect.redirects = set.is_some_and(Answer::is_redirect);
             client.dialect.shape = shape(&client, &pair, tag);
@@ -60,8 +62,15 @@ pub(crate) fn learn(
 /// What came of a reading.
 struct Attempt {
     said: Vec<Exchange>,
-    /// Whether it works, and how late the pair was there if not at once.
-    works: Option<Option<Duration>>,
+    came: Came,
+}
+
+/// When a pair that was set was there.
+enum Came {
+    AtOnce,
+    /// So long after the set was answered, at most.
+    Late(Duration),
+    Never,
 }
 
 /// Sets a pair and asks for it.
@@ -70,23 +79,23 @@ fn attempt(client: &Client, (key, value): &(String, String)) -> Attempt {
     let is_accepted =
         set.answer.as_ref().is_ok_and(|answer| answer.is_success() || answer.is_redirect());
     if !is_accepted {
-        return Attempt { said: vec![set], works: None };
+        return Attempt { said: vec![set], came: Came::Never };
     }
     let begun = Instant::now();
     let brings = |get: &Exchange| body(get).is_some_and(|body| body.contains(value.as_str()));
     let get = client.get(key);
     if brings(&get) {
-        return Attempt { said: vec![set, get], works: Some(None) };
+        return Attempt { said: vec![set, get], came: Came::AtOnce };
     }
     while get.answer.is_ok() && begun.elapsed() < LATE {
         thread::sleep(Duration::from_millis(10));
         if brings(&client.get(key)) {
             // Twice that, to be sure: it is a time, and other times are other.
             let late = begun.elapsed() * 2 + Duration::from_millis(20);
-            return Attempt { said: vec![set, get], works: Some(Some(late)) };
+            return Attempt { said: vec![set, get], came: Came::Late(late) };
         }
     }
-    Attempt { said: vec![set, get], works: None }
+    Attempt { said: vec![set, get], came: Came::Never }
 }
 
 /// The body of a success.

@@ -98,7 +98,7 @@ impl Template {
             self.0.iter().take_while(|part| **part != Part::Value).cloned().collect();
         let plain = Spellings { escapes: false, entities: false };
         let starts = body.char_indices().map(|(at, _)| at).chain([body.len()]);
-        starts.filter(|&at| fits(&before, &body[..at], key, "", plain)).last().unwrap_or(0)
+        starts.filter(|&at| fits(&before, &body[..at], key, "", plain)).next_back().unwrap_or(0)
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) fn findings() -> Vec<Finding> {
         answer: Ok(answer.unwrap()),
         received,
         curl: Some("curl -i 'http://localhost:1/get?key=a'".into()),
+        after: None,
     };
     let Stop::Failed(failure) = fail("expected \"a\" & <b>\u{1}").with(&exchange).at(21) else {
         panic!()
