@@ -97,8 +97,8 @@ impl Template {
         let before: Vec<Part> =
             self.0.iter().take_while(|part| **part != Part::Value).cloned().collect();
         let plain = Spellings { escapes: false, entities: false };
-        let starts = body.char_indices().map(|(at, _)| at).chain([body.len()]);
-        starts.filter(|&at| fits(&before, &body[..at], key, "", plain)).next_back().unwrap_or(0)
+        let mut starts = body.char_indices().map(|(at, _)| at).chain([body.len()]);
+        starts.rfind(|&at| fits(&before, &body[..at], key, "", plain)).unwrap_or(0)
     }
 }
 
