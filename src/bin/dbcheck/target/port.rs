@@ -3,6 +3,8 @@
 //! A port is looked at by binding it, or in the system's table, and never by connecting: some servers
 //! end when a client connects and leaves.
 
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use rustix::process::Pid;
@@ -34,10 +36,17 @@ pub(crate) fn is_taken(port: u16) -> bool {
 
 /// The sockets that listen on it, where the system tells (Linux).
 fn listening(port: u16) -> Option<Vec<String>> {
-    let table = std::fs::read_to_string("/proc/net/tcp").ok()?;
+    let table = File::open("/proc/net/tcp").ok()?;
     // Not there on a machine without IPv6.
-    let more = std::fs::read_to_string("/proc/net/tcp6").unwrap_or_default();
-    Some(table.lines().chain(more.lines()).filter_map(|line| socket(line, port)).collect())
+    let more = File::open("/proc/net/tcp6").ok();
+    let sockets = [Some(table), more].into_iter().flatten().flat_map(|table| {
+        let lines = BufReader::new(table).lines().skip(1).map_while(Result::ok);
+        // Those that listen come first. Behind them may be thousands of closed connections, which
+        // take longer to print than a server to start.
+        let listening = lines.take_while(|line| line.contains(" 0A "));
+        listening.filter_map(|line| socket(&line, port)).collect::<Vec<_>>()
+    });
+    Some(sockets.collect())
 }
 
 /// The processes that listen on it, where the system tells (Linux, and ours alone).
@@ -63,9 +72,6 @@ pub(crate) fn listeners(port: u16) -> Vec<Pid> {
 
 /// The name of the socket in a line of /proc/net/tcp that listens on `port`, as /proc/PID/fd has it.
 fn socket(line: &str, port: u16) -> Option<String> {
-    if !line.contains(" 0A ") {
-        return None;
-    }
     let mut words = line.split_whitespace();
     let local = words.nth(1)?;
     let state = words.nth(1)?;
