@@ -7,6 +7,8 @@
 //!
 //! Nothing here panics or waits, whatever the bytes are.
 
+use memchr::memmem::find;
+
 /// How the connection stands at the end of the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
@@ -124,7 +126,9 @@ pub(crate) fn read(bytes: &[u8], start: usize, to_head: bool, end: End) -> Optio
 
 /// Reads lines up to the empty one, and sets `body_at` behind it.
 fn read_head(answer: &mut Answer, bytes: &[u8], start: usize) -> Option<()> {
-    let mut at = start;
+    // Asked again after each read: a head that goes on and on would be taken apart each time.
+    let is_whole = [&b"\n\r\n"[..], b"\n\n"].iter().any(|end| find(&bytes[start..], end).is_some());
+    let mut at = if is_whole { start } else { return None };
     loop {
         let length = bytes[at..].iter().position(|&byte| byte == b'\n')?;
         let mut line = &bytes[at..at + length];
