@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use lexopt::{Arg, Parser, ValueExt as _};
 
-use crate::subject::Origin;
+use crate::subject::{Origin, Step};
 use crate::{LABS, Lab, Needs};
 
 /// What to do.
@@ -32,7 +32,8 @@ Usage: lab NAME [--addr HOST:PORT | --step N | --cmd COMMAND]
 
 {labs}
   --addr HOST:PORT   a server that runs already [default: localhost:4000]
-  --step N           the program of that step of the tutorial: the lab starts it and ends it
+  --step N           the program of that step of the tutorial: the lab starts it and ends it;
+                     of a step in parts the last one, or that of a letter (9a)
   --cmd COMMAND      a command that starts a server, for sh -c; in it
                        {{port}}  is replaced by a free port
                        {{data}}  by a file in a folder that is removed afterwards
@@ -58,9 +59,8 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command
             Arg::Long("addr") => Origin::Address(text(&mut parser, "--addr", "HOST:PORT")?),
             Arg::Long("cmd") => Origin::Command(text(&mut parser, "--cmd", "a command")?),
             Arg::Long("step") => {
-                let number = text(&mut parser, "--step", "a number")?;
-                let number = number.parse().map_err(|_| format!("--step {number}: 1 to 12"))?;
-                Origin::Step(number)
+                let step = text(&mut parser, "--step", "a number")?;
+                Origin::Step(Step::parse(&step).ok_or(format!("--step {step}: 1 to 12, or 9a"))?)
             }
             Arg::Value(name) if lab.is_none() => {
                 let found = LABS.iter().find(|lab| name == lab.name);
@@ -108,8 +108,8 @@ fn check(lab: &Lab, origin: &Origin, page: bool) -> Result<(), String> {
                 "{name} looks at the data file: the command must have {{data}} in it"
             ));
         }
-        Origin::Step(number @ ..10) if lab.needs == Needs::DataFile => {
-            return Err(format!("{name} needs a data file, and step {number} has none"));
+        Origin::Step(step) if lab.needs == Needs::DataFile && step.number < 10 => {
+            return Err(format!("{name} needs a data file, and step {} has none", step.number));
         }
         _ => {}
     }

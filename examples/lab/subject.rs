@@ -21,7 +21,7 @@ pub(crate) enum Origin {
     /// It runs already.
     Address(String),
     /// The program of a step of the tutorial.
-    Step(u32),
+    Step(Step),
     /// A command with `{port}`, and maybe `{data}`, in it.
     Command(String),
 }
@@ -172,10 +172,10 @@ impl Subject {
         let data = self.data();
         let mut command;
         match &self.origin {
-            Origin::Step(number) => {
-                command = Command::new(program_of_step(*number)?);
+            Origin::Step(step) => {
+                command = Command::new(program_of_step(*step)?);
                 command.arg(port.to_string());
-                if *number >= 10 {
+                if step.number >= 10 {
                     command.arg(data);
                 }
             }
@@ -198,20 +198,37 @@ impl Subject {
     }
 }
 
-/// The program of a step: cargo puts it beside ours.
-fn program_of_step(number: u32) -> anyhow::Result<PathBuf> {
+/// A step of the tutorial. Some come in parts, each with a letter.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Step {
+    pub(crate) number: u32,
+    letter: Option<char>,
+}
+
+impl Step {
+    /// Reads `9` or `9a`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_lowercase());
+        let mut letters = text[digits.len()..].chars();
+        let (number, letter) = (digits.parse().ok()?, letters.next());
+        ((1..=12).contains(&number) && letters.next().is_none()).then_some(Step { number, letter })
+    }
+}
+
+/// The program of a step, and of the last of its parts: cargo puts it beside ours.
+fn program_of_step(Step { number, letter }: Step) -> anyhow::Result<PathBuf> {
     let ours = env::current_exe().context("where is this program?")?;
     let folder = ours.parent().context("this program is in no folder")?;
-    let prefix = format!("step{number:02}_");
-    for entry in folder.read_dir()?.flatten() {
-        let name = entry.file_name();
-        // `step07_pairs-0123abcd` and `step07_pairs.d` are cargo's own.
-        let is_it = |name: &str| name.starts_with(&prefix) && !name.contains(['-', '.']);
-        if name.to_str().is_some_and(is_it) {
-            return Ok(entry.path());
-        }
-    }
-    bail!("step {number} is not built: `cargo build --examples` builds all steps")
+    let prefix = format!("step{number:02}{}", letter.map(String::from).unwrap_or_default());
+    // `step07_pairs-0123abcd` and `step07_pairs.d` are cargo's own.
+    let is_it = |name: &str| name.starts_with(&prefix) && !name.contains(['-', '.']);
+    let names =
+        folder.read_dir()?.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let last = names.filter(|name| is_it(name)).max();
+    let last = last.with_context(|| {
+        format!("step {number} is not built: `cargo build --examples` builds all steps")
+    })?;
+    Ok(folder.join(last))
 }
 
 /// A server that runs already, at the first of the addresses that a name stands for.

@@ -60,9 +60,8 @@ pub(crate) fn exercises(document: &Document) -> Vec<String> {
 
 /// Steps that their chapter does not name.
 pub(crate) fn steps(document: &Document, steps: &[String]) -> Vec<String> {
-    let number = |step: &str| step.trim_start_matches("step").split('_').next()?.parse().ok();
     let is_missing = |step: &&String| {
-        let chapter = number(step).and_then(|number| chapter(document, number));
+        let chapter = workshop::chapter_of(step).and_then(|number| chapter(document, number));
         !chapter.is_some_and(|text| text.contains(step.as_str()))
     };
     let missing = steps.iter().filter(is_missing);

@@ -20,7 +20,7 @@ use crate::{compare, workshop};
 const STEPS_AT_A_TIME: usize = 2;
 
 /// From this one on a pair that was set can be got.
-const FIRST_THAT_KEEPS: usize = 7;
+const FIRST_THAT_KEEPS: u32 = 7;
 
 /// From this one on a step takes a second argument, its data file.
 const FIRST_WITH_FILE: u32 = 10;
@@ -46,7 +46,7 @@ pub(crate) struct Score {
     /// `5/22` by column, and whether anything in it was reached.
     pub(crate) cells: BTreeMap<String, (String, bool)>,
     /// The chapter that the checker names for each check.
-    pub(crate) chapters: BTreeMap<String, usize>,
+    pub(crate) chapters: BTreeMap<String, u32>,
 }
 
 /// Scores by the names of the steps.
@@ -54,8 +54,7 @@ pub(crate) type Scores = BTreeMap<String, Score>;
 
 /// The command that starts a step, for the checker.
 pub(crate) fn command(step: &str) -> String {
-    let number = step.trim_start_matches("step").split('_').next().unwrap_or_default();
-    let has_file = number.parse::<u32>().is_ok_and(|number| number >= FIRST_WITH_FILE);
+    let has_file = workshop::chapter_of(step).is_some_and(|number| number >= FIRST_WITH_FILE);
     let data = if has_file { " '{data}'" } else { "" };
     format!("exec '{}' {{port}}{data}", workshop::example(step).display())
 }
@@ -118,7 +117,11 @@ pub(crate) fn too_late(scores: &Scores) -> Vec<String> {
     let mut problems = Vec::new();
     let Some((_, last)) = scores.last_key_value() else { return problems };
     for (check, &chapter) in &last.chapters {
-        let Some((step, score)) = scores.iter().nth(chapter.max(FIRST_THAT_KEEPS) - 1) else {
+        // Where a chapter's step comes in parts, the last one has all of it.
+        let is_its = |(step, _): &(&String, &Score)| {
+            workshop::chapter_of(step) == Some(chapter.max(FIRST_THAT_KEEPS))
+        };
+        let Some((step, score)) = scores.iter().rfind(is_its) else {
             problems.push(format!("{check}: there is no step {chapter}\n"));
             continue;
         };
@@ -294,13 +297,14 @@ mod tests {
 
     #[test]
     fn a_check_that_fails_in_its_own_chapter_is_told() {
-        let mut scores: Scores = (1..=7).map(|n| (format!("step0{n}"), Score::default())).collect();
-        let last = scores.get_mut("step07").unwrap();
+        let mut scores: Scores =
+            (1..=7).map(|n| (format!("step0{n}_x"), Score::default())).collect();
+        let last = scores.get_mut("step07_x").unwrap();
         last.passed = vec!["a".into()];
         last.chapters = [("a", 3), ("b", 3), ("c", 9)].map(|(c, n)| (c.to_string(), n)).into();
         assert_eq!(
             too_late(&scores),
-            ["b: chapter 3 is to explain it, step07 fails it\n", "c: there is no step 9\n"]
+            ["b: chapter 3 is to explain it, step07_x fails it\n", "c: there is no step 9\n"]
         );
     }
 
@@ -317,7 +321,7 @@ mod tests {
         );
         let warned = workshop::Diagnostics::from([("step01_x".into(), vec!["warning".into()])]);
         assert_eq!(form("step01_x", "a\nb\n", &"a\n".repeat(201), &warned), ["warning"]);
-        assert!(command("step09_keep").ends_with("/debug/examples/step09_keep' {port}"));
+        assert!(command("step09a_keep").ends_with("/debug/examples/step09a_keep' {port}"));
         assert!(command("step10_file").ends_with("/debug/examples/step10_file' {port} '{data}'"));
     }
 }

@@ -41,6 +41,12 @@ pub(crate) fn steps() -> Vec<String> {
     steps
 }
 
+/// The chapter that a step is explained in: 9 of `step09a_keep`.
+pub(crate) fn chapter_of(step: &str) -> Option<u32> {
+    let number = step.strip_prefix("step")?.split('_').next()?;
+    number.trim_end_matches(|c: char| c.is_ascii_lowercase()).parse().ok()
+}
+
 /// Writes a file of the repository anew, at once and as a whole. Two tests may do so in one run:
 /// each changes what is there at that moment.
 pub(crate) fn rewrite(name: &str, change: impl FnOnce(&str) -> String) {

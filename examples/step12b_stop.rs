@@ -1,6 +1,6 @@
-//! Step 12, stop and hold: it ends when it is told to and not otherwise, whoever the clients are.
+//! Step 12, second part, stop: it ends when it is told to, and those who have begun get their answers.
 //!
-//! TUTORIAL.md, chapter 12. Run it with `cargo run --example step12_stop`.
+//! TUTORIAL.md, chapter 12. Run it with `cargo run --example step12b_stop`.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -38,8 +38,8 @@ struct Set {
 
 const MAX_HEAD_BYTES: usize = 64 << 10;
 const MAX_BODY_BYTES: usize = 1 << 20;
-/// Answers of so many bytes together don't wait for more of them.
-const MOST_OUTPUT_BYTES: usize = 64 << 10;
+/// Answers that have grown to this do not wait for more of them.
+const MAX_OUTPUT_BYTES: usize = 64 << 10;
 /// Each is two open files here, and some systems allow a process no more than 256.
 const MAX_CONNECTIONS: usize = 100;
 
@@ -87,7 +87,7 @@ fn main() -> anyhow::Result<()> {
         let store = Arc::clone(&store);
         // Without a thread this client is lost, and the others are not.
         let _ = thread::Builder::new().spawn(move || {
-            // What goes wrong with a client here is that it left.
+            // What can go wrong here is that the client has left.
             let _ = Connection::new(stream).serve(&store);
             drop(place);
         });
@@ -176,58 +176,68 @@ impl Connection {
     /// Answers request after request, until one of the two sides has had enough.
     fn serve(&mut self, store: &Store) -> io::Result<()> {
         loop {
-            let (answer, with_body, keep) = match self.next_request() {
-                Ok(Ok(request)) => (route(&request, store), request.method != "HEAD", request.keep),
-                Ok(Err(refusal)) => (refusal, true, false),
-                Err(error) if is_timeout(&error) && !self.input.is_empty() => {
-                    (Answer::new("408 Request Timeout", "The request is too slow.\n"), true, false)
-                }
-                Err(error) => return Err(error),
+            let (answer, with_body, keep) = match self.next_request()? {
+                Ok(request) => (route(&request, store), request.method != "HEAD", request.keep),
+                Err(refusal) => (refusal, true, false),
             };
             answer.write_to(&mut self.output, with_body, keep);
             if !keep {
-                break;
+                self.flush()?;
+                return self.linger();
             }
-            if self.output.len() > MOST_OUTPUT_BYTES {
+            if self.output.len() > MAX_OUTPUT_BYTES {
                 self.flush()?;
             }
-        }
-        self.flush()?;
-        // Closed with bytes unread, the system would take our last words back (RFC 9112 §9.6).
-        self.stream.shutdown(Shutdown::Write)?;
-        let deadline = Instant::now() + LINGER_TIME;
-        loop {
-            self.fill(deadline)?;
-            self.input.clear();
         }
     }
 
     /// The next request, with its body read and thrown away. `Err` inside is the answer to what
     /// can't become one.
     fn next_request(&mut self) -> io::Result<Result<Request, Answer>> {
-        let mut deadline = None;
+        while self.input.is_empty() {
+            self.fill(Instant::now() + IDLE_TIME)?;
+        }
+        // It has begun: from now on a client that is too slow is told so.
+        match self.read_request() {
+            Err(error) if is_timeout(&error) => {
+                Ok(Err(Answer::new("408 Request Timeout", "The request is too slow.\n")))
+            }
+            result => result,
+        }
+    }
+
+    /// Reads a request that has begun.
+    fn read_request(&mut self) -> io::Result<Result<Request, Answer>> {
+        let deadline = Instant::now() + HEAD_TIME;
         loop {
             match parse(&self.input) {
                 Ok(Some(request)) => {
-                    let (whole, deadline) = (request.length, Instant::now() + BODY_TIME);
-                    while self.input.len() < whole {
-                        self.fill(deadline)?;
-                    }
-                    self.input.drain(..whole);
+                    self.input.drain(..request.head_length);
+                    self.skip(request.body_length)?;
                     return Ok(Ok(request));
                 }
-                Ok(None) if self.input.len() < MAX_HEAD_BYTES => {}
+                Ok(None) if self.input.len() < MAX_HEAD_BYTES => self.fill(deadline)?,
                 Ok(None) => {
                     let sentence = "The head is larger than 64 KiB.\n";
                     return Ok(Err(Answer::new("431 Request Header Fields Too Large", sentence)));
                 }
                 Err(refusal) => return Ok(Err(refusal)),
             }
-            if self.input.is_empty() {
-                self.fill(Instant::now() + IDLE_TIME)?;
-            } else {
-                self.fill(*deadline.get_or_insert_with(|| Instant::now() + HEAD_TIME))?;
+        }
+    }
+
+    /// Takes a body of this length out of the input, as it comes.
+    fn skip(&mut self, length: usize) -> io::Result<()> {
+        let deadline = Instant::now() + BODY_TIME;
+        let mut left = length;
+        loop {
+            let here = left.min(self.input.len());
+            self.input.drain(..here);
+            left -= here;
+            if left == 0 {
+                return Ok(());
             }
+            self.fill(deadline)?;
         }
     }
 
@@ -264,6 +274,17 @@ impl Connection {
         }
         Ok(())
     }
+
+    /// Ends our direction, and reads for a moment what still comes. Closed with bytes unread, the
+    /// system would take our last words back (RFC 9112 §9.6).
+    fn linger(&mut self) -> io::Result<()> {
+        self.stream.shutdown(Shutdown::Write)?;
+        let deadline = Instant::now() + LINGER_TIME;
+        while self.fill(deadline).is_ok() {
+            self.input.clear();
+        }
+        Ok(())
+    }
 }
 
 /// A read or write that ran into its timeout says `WouldBlock` on Unix.
@@ -277,8 +298,9 @@ struct Request {
     target: String,
     /// Names in lower case: they are the same in any case (RFC 9110 §5.1).
     fields: Vec<(String, String)>,
-    /// Bytes of head and body.
-    length: usize,
+    /// In bytes.
+    head_length: usize,
+    body_length: usize,
     /// Whether the connection stays open afterwards.
     keep: bool,
 }
@@ -327,7 +349,7 @@ fn parse(input: &[u8]) -> Result<Option<Request>, Answer> {
     let bad = |why: String| Answer::new("400 Bad Request", why + "\n");
     let mut fields = [httparse::EMPTY_HEADER; 100];
     let mut head = httparse::Request::new(&mut fields);
-    let length = match head.parse(input) {
+    let head_length = match head.parse(input) {
         Ok(httparse::Status::Partial) => return Ok(None),
         Ok(httparse::Status::Complete(length)) => length,
         Err(error) => return Err(bad(error.to_string())),
@@ -337,21 +359,22 @@ fn parse(input: &[u8]) -> Result<Option<Request>, Answer> {
         method: head.method.unwrap_or_default().to_string(),
         target: head.path.unwrap_or_default().to_string(),
         fields: head.headers.iter().map(|f| (f.name.to_lowercase(), text(f.value))).collect(),
-        length,
+        head_length,
+        body_length: 0,
         keep: head.version == Some(1),
     };
     // Without it, a server for several names can't tell which is meant (RFC 9112 §3.2).
     if head.version == Some(1) && request.values("host").count() != 1 {
         return Err(bad("HTTP/1.1 asks for one Host field.".into()));
     }
-    let body_length = body_length(&request)?;
+    request.body_length = body_length(&request)?;
     let is_close = |option: &str| option.trim().eq_ignore_ascii_case("close");
-    let is_last = request.values("connection").any(|list| list.split(',').any(is_close));
-    if is_last || request.values("expect").count() > 0 {
-        // Who expects a word from us before it sends the body gets the last one.
+    if request.values("connection").any(|list| list.split(',').any(is_close)) {
         request.keep = false;
-    } else {
-        request.length += body_length;
+    }
+    if request.values("expect").next().is_some() {
+        // A client that waits for our word before it sends the body gets the last one instead.
+        (request.body_length, request.keep) = (0, false);
     }
     Ok(Some(request))
 }
@@ -490,7 +513,9 @@ fn write(mut journal: Journal, queue: &Receiver<Set>, map: &Mutex<Map>) {
             let _ = waiting.send(kept.clone());
         }
         let is_long = journal.lines > 1000 + 2 * lock(map).len();
-        if kept.is_err() || is_long && journal.replace(map).is_err() {
+        let replaced = if is_long { journal.replace(map) } else { Ok(()) };
+        if let Err(why) = kept.and_then(|()| replaced.map_err(|error| error.to_string())) {
+            eprintln!("nothing more is kept: {why}");
             return;
         }
     }
@@ -546,7 +571,9 @@ impl Journal {
     fn replace(&mut self, map: &Mutex<Map>) -> io::Result<()> {
         let lines: Vec<String> = lock(map).iter().map(|(key, value)| line(key, value)).collect();
         let beside = self.path.with_added_extension("new");
-        let mut file = File::create(&beside)?;
+        // Left there by a crash in the middle of this.
+        let _ = fs::remove_file(&beside);
+        let mut file = File::options().append(true).create_new(true).open(&beside)?;
         file.try_lock()?;
         file.write_all(lines.concat().as_bytes())?;
         file.sync_all()?;
