@@ -51,6 +51,12 @@
 //!  watch            seeing it
 //!   warning         what the server has to say
 //!   stage           the one place from which all this can be watched
+//!   event           a stage as a line of JSON
+//!   recorder        which stages become events
+//!   scribe          who is told of them
+//!   watcher         a browser that is
+//!   page            what it shows them with
+//!   flags           which of all this is wanted
 //! ```
 //!
 //! # Reading list

@@ -10,6 +10,7 @@ use std::thread;
 use anyhow::Context as _;
 use dbserver::net::listener;
 use dbserver::options::{self, Command, Options};
+use dbserver::watch::flags;
 use dbserver::watch::warning::{complain, warn};
 use dbserver::{Config, Engine, FileStore, Keeping, MemoryStore, serve, signals};
 
@@ -65,6 +66,7 @@ fn run(options: Options) -> anyhow::Result<()> {
     let (max_connections, log) = (options.max_connections, options.log);
     let config = Config { max_connections, allow_hosts, log, ..Config::default() };
 
+    let scribe = flags::begin(&options, &config, address.port())?;
     open_in_a_thread(options, tell)?;
     if let Event::Opened(engine) = events.recv()? {
         let engine = engine?;
@@ -73,6 +75,9 @@ fn run(options: Options) -> anyhow::Result<()> {
         events.recv()?;
         server.stop();
         engine.close()?;
+    }
+    if let Some(scribe) = scribe {
+        scribe.finish();
     }
     say("Stopped Simple DB server\n");
     Ok(())

@@ -7,7 +7,7 @@
 //!
 //! Next: [`crate::signals`], which end what begins here.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -32,6 +32,8 @@ Usage: dbserver [OPTIONS]
       --allow-host <NAME>       another name that clients may call us by; may be repeated
       --max-connections <N>     [default: 1024]
       --log                     one line per request on standard error, in Common Log Format
+      --trace-file <FILE>       what happens inside, as JSON lines, in this file
+      --watch[=<PORT>]          a page that shows it, on this port [default: the port + 1]
   -h, --help                    -V, --version
 ";
 
@@ -67,6 +69,19 @@ pub struct Options {
     pub max_connections: usize,
     /// Whether to print a line for each request.
     pub log: bool,
+    /// Where to write what happens inside.
+    pub trace_file: Option<PathBuf>,
+    /// Whether to serve a page that shows it, and on which port.
+    pub watch: Option<Watch>,
+}
+
+/// The port of the page that shows what happens inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watch {
+    /// The one after the server's.
+    Next,
+    /// This one; 0 takes a free one.
+    Port(u16),
 }
 
 impl Default for Options {
@@ -81,6 +96,8 @@ impl Default for Options {
             allow_hosts: Vec::new(),
             max_connections: Config::default().max_connections,
             log: false,
+            trace_file: None,
+            watch: None,
         }
     }
 }
@@ -122,11 +139,7 @@ where
                 options.host = text(&mut parser, "--host", "a name or an address")?;
             }
             Arg::Short('d') | Arg::Long("data") => {
-                let file = parser.value().map_err(|_| "--data needs a file".to_string())?;
-                if file.is_empty() {
-                    return Err("--data needs a file".into());
-                }
-                data = Some(PathBuf::from(file));
+                data = Some(file(&mut parser, "--data")?);
             }
             Arg::Long("memory") => memory = true,
             Arg::Long("sync") => {
@@ -148,6 +161,16 @@ where
                 options.compact_over = number(&mut parser, "--compact-over", 0, u64::MAX)?;
             }
             Arg::Long("log") => options.log = true,
+            Arg::Long("trace-file") => {
+                options.trace_file = Some(file(&mut parser, "--trace-file")?);
+            }
+            Arg::Long("watch") => {
+                // Its value comes with `=` or not at all: what follows is the next option.
+                options.watch = Some(match parser.optional_value() {
+                    None => Watch::Next,
+                    Some(port) => Watch::Port(in_range(&port, "--watch", 0, u16::MAX)?),
+                });
+            }
             Arg::Value(value) => {
                 return Err(format!(
                     "{:?} is not expected: dbserver takes options only",
@@ -173,15 +196,29 @@ fn text(parser: &mut Parser, flag: &str, what: &str) -> Result<String, String> {
     if value.is_empty() { Err(format!("{flag} needs {what}")) } else { Ok(value) }
 }
 
+fn file(parser: &mut Parser, flag: &str) -> Result<PathBuf, String> {
+    match parser.value() {
+        Ok(file) if !file.is_empty() => Ok(PathBuf::from(file)),
+        _ => Err(format!("{flag} needs a file")),
+    }
+}
+
 fn number<N>(parser: &mut Parser, flag: &str, least: N, most: N) -> Result<N, String>
 where
-    N: FromStr + PartialOrd + std::fmt::Display,
+    N: Copy + FromStr + PartialOrd + std::fmt::Display,
 {
-    let range = format!("a number from {least} to {most}");
-    let value = text(parser, flag, &range)?;
-    match value.parse() {
+    let value = text(parser, flag, &format!("a number from {least} to {most}"))?;
+    in_range(value.as_ref(), flag, least, most)
+}
+
+fn in_range<N>(value: &OsStr, flag: &str, least: N, most: N) -> Result<N, String>
+where
+    N: Copy + FromStr + PartialOrd + std::fmt::Display,
+{
+    let value = value.to_string_lossy();
+    match value.parse::<N>() {
         Ok(number) if (least..=most).contains(&number) => Ok(number),
-        _ => Err(format!("{flag}: {value:?} is not {range}")),
+        _ => Err(format!("{flag}: {value:?} is not a number from {least} to {most}")),
     }
 }
 
@@ -235,6 +272,9 @@ mod tests {
         assert_eq!(options(&["--sync", "never"]).sync, SyncWhen::Never);
         assert_eq!(options(&["--allow-host=a", "--allow-host", "b."]).allow_hosts, ["a", "b."]);
         assert!(options(&["--log"]).log);
+        assert_eq!(options(&["--trace-file", "a b"]).trace_file, Some("a b".into()));
+        assert_eq!(options(&["--watch", "--log"]).watch, Some(Watch::Next));
+        assert_eq!(options(&["--watch=0"]).watch, Some(Watch::Port(0)));
         for (text, millis) in [("100ms", 100), ("2s", 2000), ("1m", 60_000)] {
             let every = SyncWhen::Every(Duration::from_millis(millis));
             assert_eq!(options(&["--sync", text]).sync, every);
@@ -260,6 +300,10 @@ mod tests {
             (&["--allow-host", "http://a"], "--allow-host: "),
             (&["--memory", "-d", "a"], "--memory and --data"),
             (&["--memory=yes"], "memory"),
+            (&["--trace-file"], "--trace-file needs"),
+            (&["--watch=x"], "--watch: \"x\" is not"),
+            (&["--watch="], "--watch: \"\" is not"),
+            (&["--watch", "4001"], "\"4001\" is not expected"),
             (&["--prot"], "--prot is not"),
             (&["-x"], "-x is not"),
             (&["4000"], "\"4000\" is not expected"),

@@ -33,13 +33,25 @@ use crate::http::router;
 /// # Errors
 /// [`Refusal::NotOurName`] or [`Refusal::OtherSite`], both 403.
 pub fn check(request: &Request<'_>, names: &[String]) -> Result<(), Refusal> {
+    check_linked(request, names, router::only_reads(request.path))
+}
+
+/// As [`check`]; `may_be_linked` says whether pages of other sites may have a link to what is asked for.
+///
+/// # Errors
+/// As there.
+pub fn check_linked(
+    request: &Request<'_>,
+    names: &[String],
+    may_be_linked: bool,
+) -> Result<(), Refusal> {
     // Only HTTP/1.0 may come without Host, and no browser speaks that.
     if let Some(authority) = &request.authority
         && !is_ours(authority, names)
     {
         return Err(Refusal::NotOurName);
     }
-    if from_elsewhere(&request.browser, request) {
+    if from_elsewhere(&request.browser, request, may_be_linked) {
         return Err(Refusal::OtherSite);
     }
     Ok(())
@@ -63,14 +75,14 @@ fn without_dot(name: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }
 
-fn from_elsewhere(browser: &Browser<'_>, request: &Request<'_>) -> bool {
+fn from_elsewhere(browser: &Browser<'_>, request: &Request<'_>, may_be_linked: bool) -> bool {
     match (browser.site, browser.origin) {
         // "none": the user typed the address, or chose a bookmark.
         (Some(b"same-origin" | b"none"), _) | (None, None) => false,
         // Following a link to a value is harmless: the page that has the link can't read it.
         (Some(_), _) => {
             let navigation = browser.mode == Some(b"navigate") && browser.dest == Some(b"document");
-            !(navigation && router::only_reads(request.path))
+            !(navigation && may_be_linked)
         }
         (None, Some(origin)) => {
             // Without Host (HTTP/1.0) nothing is ours.

@@ -29,13 +29,21 @@ pub fn bind(host: &str, port: u16) -> anyhow::Result<Vec<TcpListener>> {
         let listener = TcpListener::bind(&addresses[..]);
         return Ok(vec![listener.map_err(|error| cannot_listen(error, host, port))?]);
     }
+    bind_loopback(port).map_err(|error| cannot_listen(error, host, port))
+}
+
+/// Listens on every loopback address of `localhost`.
+///
+/// # Errors
+/// Where the port is taken, or there is no such address.
+pub(crate) fn bind_loopback(port: u16) -> io::Result<Vec<TcpListener>> {
     let mut tries = PORT_TRIES;
     loop {
         match bind_all(&loopback_addresses(), port) {
             Err(error) if port == 0 && error.kind() == ErrorKind::AddrInUse && tries > 0 => {
                 tries -= 1;
             }
-            result => return result.map_err(|error| cannot_listen(error, host, port)),
+            result => return result,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Each module that moves a request forward says so with [`reached`]. Nobody watches by default,
 //! and then a call costs one load and a branch that is never taken. A program that wants to see
-//! (a trace, a test) hands a function to [`observe`] once.
+//! (a trace, a test, `examples/own_observer.rs`) hands a function to [`observe`] once.
 //!
 //! ```text
 //!  Opened ─▶ BytesRead ─▶ Partial ─▶ BytesRead ─▶ Parsed ─▶ Routed ─▶ Decoded ─┬─ get ─▶ Locked ──┐
@@ -23,11 +23,13 @@
 //!
 //! The naive version is a `println!` in each module: sixty-four threads wait for the terminal.
 //!
-//! This is the last stop of the reading list: start again at [`crate`] with a request in mind.
+//! Next: [`crate::watch::event`], a stage as others can read it.
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
 
 /// How far a request, its connection or the file has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,7 +149,8 @@ pub enum Stage<'a> {
 }
 
 /// A part of a request that has a deadline of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Part {
     /// Request line and fields.
     Head,
@@ -156,7 +159,8 @@ pub enum Part {
 }
 
 /// Why a connection has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Why {
     /// The client has closed it.
     Client,
@@ -178,7 +182,8 @@ pub enum Why {
 }
 
 /// What happens to the data file besides appending.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FileStep {
     /// It has been read at the start.
     Opened,

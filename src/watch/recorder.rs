@@ -1,0 +1,397 @@
+//! The recorder: the observer that turns stages into events, and decides which.
+//!
+//! It runs on the threads that serve, and under their locks. So:
+//!
+//! 1. It never waits: events go into a queue with room for so many, and whoever reads them
+//!    ([`crate::watch::scribe`]) is not waited for.
+//! 2. A request is recorded whole or not at all. That is decided at its first byte, when room is set
+//!    aside for the events that a request has ([`ROOM`]). A request of many packets is given more, or its
+//!    further packets are told as one. What finds no room is counted, and the count is told.
+//! 3. The beginning and the end of a connection are recorded together or not at all, whatever becomes of its
+//!    requests; what happens to the file is always recorded.
+//! 4. Where nobody looks, a stage costs a load and a branch more than without a recorder. What has to
+//!    be known when somebody comes to look is kept: who is connected, how large the file is.
+//!
+//! Room is given back when events have been handed on, and not faster than a reader can take them. So a
+//! flood costs the server little: most of its requests are only counted.
+//!
+//! The naive version drops whichever event finds the queue full, and its pictures show requests that
+//! never end.
+//!
+//! Next: [`crate::watch::scribe`], who gets the events.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Instant;
+
+use crate::watch::event::{Event, FileSize, MAX_TEXT, What};
+use crate::watch::stage::{FileStep, Stage};
+
+/// How many events may wait.
+const QUEUE: i64 = 1 << 15;
+
+/// How many more may, for which no room is set aside: what happens to the file, and to each batch once.
+const SPARE: i64 = 1 << 10;
+
+/// How many events a request is given room for at a time.
+const ROOM: i64 = 32;
+
+/// Of those, how many are not for its packets, but for what comes after them.
+const AFTER_BYTES: i64 = 16;
+
+/// What is in the queue.
+pub(crate) enum Message {
+    /// Something happened. `begins` says whether it is the first byte of a request.
+    Event { event: Box<Event>, begins: bool },
+    /// Somebody wants to know from now on, and is told `()` when it has begun.
+    Look(Box<dyn Sink>, SyncSender<()>),
+    /// Nothing more will come.
+    End,
+}
+
+/// Somebody who wants to know.
+pub(crate) trait Sink: Send {
+    /// Takes an event, which is also here as a line of JSON.
+    fn take(&mut self, event: &Event, line: &Arc<str>);
+
+    /// No other event is there for now. Returns whether more are wanted.
+    fn flush(&mut self) -> bool;
+}
+
+/// Turns stages into events.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    start: Instant,
+    queue: SyncSender<Message>,
+    /// Whether anybody wants to know of requests.
+    looking: AtomicBool,
+    /// For how many events there is room that nobody has set aside.
+    room: AtomicI64,
+    lost_requests: AtomicU64,
+    lost_connections: AtomicU64,
+    connections: AtomicU64,
+    /// The last batch that a recorded set has joined.
+    wanted_batch: AtomicU64,
+    file: FileNow,
+}
+
+/// The file's size, if there is a file.
+#[derive(Debug, Default)]
+struct FileNow {
+    is_there: AtomicBool,
+    bytes: AtomicU64,
+    records: AtomicU64,
+    keys: AtomicU64,
+}
+
+/// The connection of this thread.
+#[derive(Debug, Default)]
+struct Here {
+    c: u64,
+    /// The request that comes or has come.
+    r: u64,
+    /// Whether the connection is recorded.
+    is_known: bool,
+    now: Now,
+    /// Whether the first byte of what is there and not used up has been recorded.
+    has_bytes: bool,
+    /// For how many events there is room left that was set aside.
+    room: i64,
+    /// Answers since the last write, and how many of them were recorded.
+    answers: u64,
+    recorded_answers: u64,
+    /// What was read and will be told with the next packet, or when they are all there.
+    untold: Vec<u8>,
+    untold_bytes: usize,
+    lost: u64,
+}
+
+/// What becomes of the request that is under way.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Now {
+    /// None is.
+    #[default]
+    Nothing,
+    Recorded,
+    Lost,
+}
+
+thread_local! {
+    static HERE: RefCell<Here> = RefCell::default();
+}
+
+impl Recorder {
+    /// A recorder, and the queue in which its events are.
+    pub(crate) fn new() -> (Self, Receiver<Message>) {
+        let (queue, events) = sync_channel(usize::try_from(QUEUE + SPARE).unwrap_or_default());
+        let recorder = Recorder {
+            start: Instant::now(),
+            queue,
+            looking: AtomicBool::new(false),
+            room: AtomicI64::new(QUEUE),
+            lost_requests: AtomicU64::new(0),
+            lost_connections: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
+            wanted_batch: AtomicU64::new(0),
+            file: FileNow::default(),
+        };
+        (recorder, events)
+    }
+
+    /// Takes a stage, on the thread in which it was reached.
+    pub(crate) fn note(&self, stage: Stage<'_>) {
+        let always = matches!(
+            stage,
+            Stage::Opened { .. }
+                | Stage::Answered { .. }
+                | Stage::Closed { .. }
+                | Stage::Journaled { .. }
+                | Stage::File { .. }
+        );
+        if always || self.looking.load(Relaxed) {
+            // A thread that is about to end may have nothing to keep this in: then there is nothing to tell.
+            let _ = HERE.try_with(|here| {
+                if let Ok(mut here) = here.try_borrow_mut() {
+                    self.note_at(&mut here, stage);
+                }
+            });
+        }
+    }
+
+    /// The time since the beginning, in nanoseconds.
+    pub(crate) fn time(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.start).as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// A way to tell whoever reads the queue something else.
+    pub(crate) fn queue(&self) -> SyncSender<Message> {
+        self.queue.clone()
+    }
+
+    /// Whether anybody wants to know of requests from now on.
+    pub(crate) fn look(&self, looking: bool) {
+        self.looking.store(looking, Relaxed);
+    }
+
+    /// Whoever reads the queue has room for so many events more.
+    pub(crate) fn give_room(&self, events: i64) {
+        self.room.fetch_add(events, Relaxed);
+    }
+
+    /// How many requests and how many connections were not recorded since this was asked.
+    pub(crate) fn take_lost(&self) -> (u64, u64) {
+        (self.lost_requests.swap(0, Relaxed), self.lost_connections.swap(0, Relaxed))
+    }
+
+    /// How large the file is, if there is one.
+    pub(crate) fn file(&self) -> Option<FileSize> {
+        let FileNow { is_there, bytes, records, keys } = &self.file;
+        let size = FileSize {
+            bytes: bytes.load(Relaxed),
+            records: records.load(Relaxed),
+            keys: keys.load(Relaxed),
+        };
+        is_there.load(Relaxed).then_some(size)
+    }
+
+    fn note_at(&self, here: &mut Here, stage: Stage<'_>) {
+        let looking = self.looking.load(Relaxed);
+        match stage {
+            Stage::Opened { .. } => self.opened(here, stage),
+            Stage::Closed { .. } => self.closed(here, stage),
+            Stage::File { step, bytes, records, keys } => {
+                self.file.note(step, bytes, records, keys);
+                if looking {
+                    self.send(here, None, stage);
+                }
+            }
+            Stage::Journaled { batch, lines, at, records, keys, .. } => {
+                self.file.set(at + lines.len() as u64, records, keys);
+                if looking && batch <= self.wanted_batch.load(Relaxed) {
+                    self.send(here, Some(here.r), stage);
+                }
+            }
+            Stage::Synced { batch, .. } => {
+                if batch <= self.wanted_batch.load(Relaxed) {
+                    self.send(here, Some(here.r), stage);
+                }
+            }
+            // The replay at the start, the compaction.
+            _ if here.c == 0 => {}
+            Stage::BytesRead { bytes, unread } => self.bytes_read(here, bytes, unread),
+            Stage::Answered { .. } => self.answered(here, stage, looking),
+            Stage::Written(_) => self.written(here, stage),
+            Stage::Partial { .. } => self.tell(here, stage, 1, AFTER_BYTES),
+            Stage::Locked { .. } => self.tell(here, stage, 1, AFTER_BYTES / 2),
+            Stage::Joined { batch, .. } => {
+                if self.is_recorded(here) {
+                    self.wanted_batch.fetch_max(batch, Relaxed);
+                }
+                self.tell(here, stage, JOINED, 2);
+            }
+            Stage::Parsed { .. } | Stage::Routed { .. } | Stage::Decoded { .. } => {
+                self.tell(here, stage, 1, 2);
+            }
+        }
+    }
+
+    fn opened(&self, here: &mut Here, stage: Stage<'_>) {
+        let c = self.connections.fetch_add(1, Relaxed) + 1;
+        *here = Here { c, r: 1, is_known: self.set_aside(2), ..Here::default() };
+        if here.is_known {
+            self.send(here, None, stage);
+        } else {
+            self.lost_connections.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn closed(&self, here: &mut Here, stage: Stage<'_>) {
+        if here.untold_bytes > 0 {
+            self.tell_bytes(here, false);
+        }
+        if here.is_known {
+            self.send(here, None, stage);
+        }
+        self.lost_requests.fetch_add(here.lost, Relaxed);
+        self.give_room(here.room);
+        *here = Here::default();
+    }
+
+    fn bytes_read(&self, here: &mut Here, bytes: &[u8], unread: usize) {
+        let begins = unread == 0;
+        if begins {
+            (here.now, here.has_bytes) = (Now::Nothing, true);
+        }
+        if !self.is_recorded(here) {
+            here.has_bytes = false;
+            return;
+        }
+        here.untold_bytes += bytes.len();
+        let text = MAX_TEXT.saturating_sub(here.untold.len()).min(bytes.len());
+        here.untold.extend_from_slice(&bytes[..text]);
+        if self.has_room(here, 1, AFTER_BYTES) {
+            self.tell_bytes(here, begins);
+        }
+    }
+
+    fn answered(&self, here: &mut Here, stage: Stage<'_>, looking: bool) {
+        if looking {
+            here.recorded_answers += u64::from(self.is_recorded(here));
+            self.tell(here, stage, 1, 1);
+        } else {
+            here.has_bytes = false;
+        }
+        here.answers += 1;
+        here.now = Now::Nothing;
+        here.r += 1;
+    }
+
+    fn written(&self, here: &mut Here, stage: Stage<'_>) {
+        if here.recorded_answers > 0 {
+            here.room -= 1;
+            self.send(here, Some(here.r - 1), stage);
+        }
+        (here.answers, here.recorded_answers) = (0, 0);
+        self.lost_requests.fetch_add(std::mem::take(&mut here.lost), Relaxed);
+        if here.now == Now::Nothing {
+            self.give_room(std::mem::take(&mut here.room));
+        }
+    }
+
+    /// Whether the request that is under way is recorded. If it has just begun, decides it.
+    fn is_recorded(&self, here: &mut Here) -> bool {
+        if here.now == Now::Nothing {
+            let recorded = here.is_known && here.has_bytes && self.has_room(here, ROOM, 0);
+            here.now = if recorded { Now::Recorded } else { Now::Lost };
+            here.lost += u64::from(!recorded);
+        }
+        here.now == Now::Recorded
+    }
+
+    /// Tells a stage of a request that is recorded, if there is room for its cost and then for `rest` more.
+    fn tell(&self, here: &mut Here, stage: Stage<'_>, cost: i64, rest: i64) {
+        if self.is_recorded(here) && self.has_room(here, cost + 1, rest) {
+            if here.untold_bytes > 0 {
+                self.tell_bytes(here, false);
+            }
+            here.room -= cost;
+            self.send(here, Some(here.r), stage);
+        }
+    }
+
+    /// Tells what was read and not told.
+    fn tell_bytes(&self, here: &mut Here, begins: bool) {
+        let what = What::bytes_read(&here.untold, here.untold_bytes);
+        (here.untold_bytes, here.room) = (0, here.room - 1);
+        here.untold.clear();
+        self.send_what(here, Some(here.r), what, begins);
+    }
+
+    /// Whether there is room for `cost` events here, and then for `rest` more.
+    fn has_room(&self, here: &mut Here, cost: i64, rest: i64) -> bool {
+        if here.room < cost + rest && self.set_aside(ROOM) {
+            here.room += ROOM;
+        }
+        here.room >= cost + rest
+    }
+
+    /// Sets room aside for so many events, if there is so much.
+    fn set_aside(&self, events: i64) -> bool {
+        // Most of a flood ends here, and changes nothing that other processors have to hear of.
+        if self.room.load(Relaxed) < events {
+            return false;
+        }
+        let enough = self.room.fetch_sub(events, Relaxed) >= events;
+        if !enough {
+            self.give_room(events);
+        }
+        enough
+    }
+
+    fn send(&self, here: &Here, r: Option<u64>, stage: Stage<'_>) {
+        let what = What::of(stage, here.answers, |at| self.time(at));
+        self.send_what(here, r, what, false);
+    }
+
+    fn send_what(&self, here: &Here, r: Option<u64>, what: What, begins: bool) {
+        let c = (here.c > 0).then_some(here.c);
+        let event = Event { t: self.time(Instant::now()), c, r: c.and(r), what };
+        let event = Box::new(event);
+        if self.queue.try_send(Message::Event { event, begins }).is_err() {
+            // Of what needs no room there is more than can be. Or nobody reads any more.
+            self.lost_requests.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+/// What a set that joins a batch costs: the events of the batch are paid for too.
+const JOINED: i64 = 3;
+
+/// For how many events there is room again when this one has left the queue.
+pub(crate) fn cost(what: &What) -> i64 {
+    match what {
+        What::Joined { .. } => JOINED,
+        What::Journaled { .. } | What::Synced { .. } | What::File { .. } => 0,
+        _ => 1,
+    }
+}
+
+impl FileNow {
+    fn set(&self, bytes: u64, records: u64, keys: usize) {
+        self.bytes.store(bytes, Relaxed);
+        self.records.store(records, Relaxed);
+        self.keys.store(keys as u64, Relaxed);
+    }
+
+    fn note(&self, step: FileStep, bytes: u64, records: u64, keys: Option<usize>) {
+        // In between, these are the sizes of a file that may never take the name.
+        if let (FileStep::Opened | FileStep::Replaced | FileStep::StartedOver, Some(keys)) =
+            (step, keys)
+        {
+            self.set(bytes, records, keys);
+            self.is_there.store(true, Relaxed);
+        }
+    }
+}

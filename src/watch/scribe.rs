@@ -1,0 +1,321 @@
+//! The scribe: a thread that hands events on to those who look.
+//!
+//! ```text
+//!  threads that serve ──▶ queue ──▶ scribe ──▶ the file of --trace-file
+//!     (recorder)                      │   └──▶ standard error, for --trace
+//!                                     └──▶ each watcher's queue ──▶ its thread ──▶ its socket
+//! ```
+//!
+//! 1. Whoever comes to look is first told what there is: [`What::Hello`], with the connections that are
+//!    open. Requests that are under way at that moment are not shown to him, as he would see them by half.
+//! 2. Those who can't take events fast enough slow down nobody. A file or a terminal holds up this thread; then no
+//!    room is given back, whole requests are not recorded, and the number is told. A watcher has a queue, and
+//!    loses his place where that is full.
+//! 3. No more than [`RATE`] events a second are handed on for long: more is not read by anybody, and costs
+//!    the processors that serve.
+//!
+//! It does not sleep in the queue while events come: to wake it up for each of them would cost the thread that
+//! serves more than the event.
+//!
+//! Next: [`crate::watch::watcher`], one of those.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::{BufWriter, Write};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+
+use crate::config::Config;
+use crate::watch::event::{Event, Limits, Open, State, What};
+use crate::watch::recorder::{Message, Recorder, Sink, cost};
+use crate::watch::stage;
+use crate::watch::warning::warn;
+
+/// How many events are handed on in a second, where more come for long.
+const RATE: u64 = 20_000;
+
+/// Between two looks at the queue while events come.
+const GLANCE: Duration = Duration::from_millis(5);
+
+/// Between two looks at what was lost while none come.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// How long the end waits for a file or a terminal that takes nothing.
+const LAST_LINES: Duration = Duration::from_millis(500);
+
+/// A way to have events handed on.
+#[derive(Debug, Clone)]
+pub struct Scribe {
+    queue: SyncSender<Message>,
+}
+
+/// The thread's own.
+struct Desk {
+    recorder: Arc<Recorder>,
+    queue: Receiver<Message>,
+    about: About,
+    open: BTreeMap<u64, Open>,
+    readers: Vec<Reader>,
+    /// Room that is not given back yet, in events, and when some of it was.
+    owed: i64,
+    given: Instant,
+}
+
+struct Reader {
+    sink: Box<dyn Sink>,
+    /// Connections of which nothing is shown until a request begins.
+    by_half: HashSet<u64>,
+}
+
+/// What the first line says of the server.
+#[derive(Debug, Clone)]
+struct About {
+    start: u64,
+    sync: String,
+    limits: Limits,
+}
+
+impl Scribe {
+    /// Begins to record what happens in this process, and starts the thread. Nothing is recorded of
+    /// what was before. `sync` is what `--sync` says, for the first line.
+    ///
+    /// # Errors
+    /// Where there is no thread to be had, or somebody else observes this process already.
+    pub fn start(config: &Config, sync: &str) -> anyhow::Result<Self> {
+        let (recorder, events) = Recorder::new();
+        let recorder = Arc::new(recorder);
+        let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let about = About {
+            start: millis(start),
+            sync: sync.to_string(),
+            limits: Limits {
+                head_ms: millis(config.limits.head_time),
+                body_ms: millis(config.limits.body_time),
+                idle_ms: millis(config.limits.idle_time),
+                write_ms: millis(config.limits.write_time),
+                head_bytes: config.limits.head_bytes,
+                connections: config.max_connections,
+            },
+        };
+        let desk = Desk {
+            recorder: Arc::clone(&recorder),
+            queue: events,
+            about,
+            open: BTreeMap::new(),
+            readers: Vec::new(),
+            owed: 0,
+            given: Instant::now(),
+        };
+        let queue = recorder.queue();
+        thread::Builder::new()
+            .name("scribe".into())
+            .spawn(move || desk.run())
+            .context("cannot start a thread")?;
+        let observed = stage::observe(move |stage| recorder.note(stage));
+        anyhow::ensure!(observed, "this process is observed already");
+        Ok(Scribe { queue })
+    }
+
+    /// Has every event from now on written to `file`, as a line of JSON. Where that fails, there is a warning,
+    /// and no further line.
+    pub fn write_to(&self, file: impl Write + Send + 'static) {
+        self.hand_on(Box::new(Lines { file: BufWriter::new(file), failed: false }));
+    }
+
+    /// Has `sink` told from now on.
+    pub(crate) fn hand_on(&self, sink: Box<dyn Sink>) {
+        let (done, is_done) = sync_channel(1);
+        if self.queue.send(Message::Look(sink, done)).is_ok() {
+            let _ = is_done.recv();
+        }
+    }
+
+    /// Returns when all events up to now have been handed on, and nothing more will be; or after
+    /// half a second, where somebody does not take them.
+    pub fn finish(&self) {
+        if self.queue.send(Message::End).is_ok() {
+            let deadline = Instant::now() + LAST_LINES;
+            // The thread drops its end of the queue when it is done.
+            while self.queue.try_send(Message::End).is_ok() && Instant::now() < deadline {
+                thread::sleep(GLANCE);
+            }
+        }
+    }
+}
+
+impl Desk {
+    fn run(mut self) {
+        loop {
+            let patience = if self.owed > 0 { GLANCE } else { IDLE };
+            let mut next = self.queue.recv_timeout(patience);
+            while let Ok(message) = next {
+                match message {
+                    Message::Event { event, begins } => self.event(&event, begins),
+                    Message::Look(sink, done) => {
+                        self.look(sink);
+                        let _ = done.try_send(());
+                    }
+                    Message::End => {
+                        self.flush();
+                        return;
+                    }
+                }
+                next = self.queue.try_recv().map_err(|_| RecvTimeoutError::Timeout);
+            }
+            self.tell_lost();
+            self.flush();
+            self.give_room();
+            if self.owed > 0 {
+                thread::sleep(GLANCE);
+            }
+        }
+    }
+
+    fn event(&mut self, event: &Event, begins: bool) {
+        self.owed += cost(&event.what);
+        if let Some(c) = event.c {
+            self.keep(c, &event.what);
+        }
+        if self.readers.is_empty() {
+            return;
+        }
+        let line: Arc<str> = event.line().into();
+        let is_shared = matches!(
+            event.what,
+            What::Opened { .. }
+                | What::Closed { .. }
+                | What::Journaled { .. }
+                | What::Synced { .. }
+        );
+        for reader in &mut self.readers {
+            if let Some(c) = &event.c
+                && !reader.by_half.is_empty()
+            {
+                if begins || matches!(event.what, What::Closed { .. }) {
+                    reader.by_half.remove(c);
+                } else if !is_shared && reader.by_half.contains(c) {
+                    continue;
+                }
+            }
+            reader.sink.take(event, &line);
+        }
+    }
+
+    /// Keeps what the next first line has to say of a connection.
+    fn keep(&mut self, c: u64, what: &What) {
+        let state = match what {
+            What::Opened { peer } => {
+                let open = Open { c, peer: peer.clone(), state: State::Idle };
+                self.open.insert(c, open);
+                return;
+            }
+            What::Closed { .. } => {
+                self.open.remove(&c);
+                return;
+            }
+            What::BytesRead { .. } | What::Partial { .. } => State::Begun,
+            What::Parsed { .. } => State::Answering,
+            What::Written { .. } => State::Idle,
+            _ => return,
+        };
+        if let Some(open) = self.open.get_mut(&c) {
+            open.state = state;
+        }
+    }
+
+    fn look(&mut self, mut sink: Box<dyn Sink>) {
+        if self.readers.is_empty() {
+            // What was not recorded before was not wanted.
+            self.recorder.take_lost();
+            self.recorder.look(true);
+            // Nobody has told since when this is so.
+            for open in self.open.values_mut() {
+                open.state = State::Idle;
+            }
+        }
+        let About { start, sync, limits } = self.about.clone();
+        let hello = self.now(What::Hello {
+            version: env!("CARGO_PKG_VERSION").into(),
+            start,
+            sync,
+            limits,
+            file: self.recorder.file(),
+            open: self.open.values().cloned().collect(),
+        });
+        sink.take(&hello, &hello.line().into());
+        let by_half = self.open.keys().copied().collect();
+        self.readers.push(Reader { sink, by_half });
+    }
+
+    fn tell_lost(&mut self) {
+        if self.readers.is_empty() {
+            return;
+        }
+        let (requests, connections) = self.recorder.take_lost();
+        if requests + connections > 0 {
+            let lost = self.now(What::Lost { requests, connections });
+            let line: Arc<str> = lost.line().into();
+            for reader in &mut self.readers {
+                reader.sink.take(&lost, &line);
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        let before = self.readers.len();
+        self.readers.retain_mut(|reader| reader.sink.flush());
+        if self.readers.is_empty() && before > 0 {
+            self.recorder.look(false);
+        }
+    }
+
+    /// Gives back room, as fast as [`RATE`] allows.
+    fn give_room(&mut self) {
+        let now = Instant::now();
+        let micros = (now - self.given).as_micros().min(1_000_000);
+        let most = i64::try_from(micros).unwrap_or(0) * RATE.cast_signed() / 1_000_000;
+        // Where nobody looks, nothing is handed on: there are only connections to keep.
+        let given = if self.readers.is_empty() { self.owed } else { self.owed.min(most) };
+        self.recorder.give_room(given);
+        self.owed -= given;
+        self.given = now;
+    }
+
+    fn now(&self, what: What) -> Event {
+        Event { t: self.recorder.time(Instant::now()), c: None, r: None, what }
+    }
+}
+
+/// The file of `--trace-file`.
+struct Lines<W: Write> {
+    file: BufWriter<W>,
+    failed: bool,
+}
+
+impl<W: Write + Send> Sink for Lines<W> {
+    fn take(&mut self, _: &Event, line: &Arc<str>) {
+        if !self.failed
+            && let Err(error) = writeln!(self.file, "{line}")
+        {
+            self.failed = true;
+            warn(format_args!("the trace file ends here: {error}"));
+        }
+    }
+
+    fn flush(&mut self) -> bool {
+        if !self.failed
+            && let Err(error) = self.file.flush()
+        {
+            self.failed = true;
+            warn(format_args!("the trace file ends here: {error}"));
+        }
+        !self.failed
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
