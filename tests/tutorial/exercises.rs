@@ -13,7 +13,7 @@ use crate::markdown::{Answer, Document, Fence};
 use crate::patch::apply;
 use crate::session::{Changed, ChangedProgram};
 use crate::snippets::{Named, named};
-use crate::workshop;
+use crate::{whole, workshop};
 
 /// What is wrong with an answer as a whole: it has nothing that a test could hold it to.
 pub(crate) fn empty_answers(document: &Document) -> Vec<String> {
@@ -34,7 +34,7 @@ pub(crate) fn empty_answers(document: &Document) -> Vec<String> {
 pub(crate) fn changed(root: &Path, document: &Document, name: &str) -> (Changed, Vec<String>) {
     let mut problems = Vec::new();
     let mut answers: BTreeMap<usize, Vec<&Fence>> = BTreeMap::new();
-    for fence in document.fences_in("diff") {
+    for fence in document.fences_in("diff").filter(|fence| whole::step_of(fence).is_none()) {
         if let Some(answer) = fence.answer {
             answers.entry(answer).or_default().push(fence);
         } else {

@@ -6,6 +6,9 @@ use std::path::Path;
 
 use crate::markdown::{Document, code_spans};
 
+/// The file that the reader makes, and git ignores.
+const THE_READERS_OWN: &str = "examples/mine.rs";
+
 /// The folders of which a path in backticks may be.
 const FOLDERS: [&str; 4] = ["src/", "examples/", "tests/", ".ci/"];
 
@@ -20,7 +23,7 @@ pub(crate) fn problems(root: &Path, document: &Document) -> Vec<String> {
         }
         for span in code_spans(&paragraph) {
             for path in paths(span) {
-                if !root.join(path).exists() {
+                if path != THE_READERS_OWN && !root.join(path).exists() {
                     let offset = paragraph.find(path).map_or(0, |at| newlines(&paragraph[..at]));
                     problems.push(format!("{}: no {path}\n", document.at(line + offset)));
                 }

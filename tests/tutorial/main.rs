@@ -13,6 +13,7 @@
 //!  terminal     a server that stays, commands that end
 //!  session      a chapter's console fences, one after the other
 //!  sample       a chapter to try that on
+//!  whole        the change of a whole step, to be typed
 //!  patch        a diff, applied
 //!  exercises    changed programs, compiled
 //!  scores       what the checker says of each step
@@ -37,6 +38,7 @@ mod session;
 mod snippets;
 mod terminal;
 mod transcript;
+mod whole;
 mod workshop;
 
 use std::collections::BTreeMap;
@@ -95,6 +97,20 @@ fn the_texts_are_well_formed() {
 #[test]
 fn every_piece_of_source_is_in_the_file_that_it_names() {
     none(&texts().map(|document| snippets::problems(workshop::root(), &document)).concat());
+}
+
+#[test]
+fn what_a_reader_types_is_each_step_in_turn() {
+    let [tutorial, ..] = texts();
+    let source = |step: &String| {
+        fs::read_to_string(workshop::root().join(format!("examples/{step}.rs"))).unwrap()
+    };
+    let sources: Vec<_> = steps().iter().map(|step| (step.clone(), source(step))).collect();
+    let (problems, right) = whole::problems(&tutorial, &sources);
+    if overwrite() {
+        workshop::rewrite(TEXTS[0], |text| with_fences(TEXTS[0], text, &right));
+    }
+    none(&problems);
 }
 
 #[test]
