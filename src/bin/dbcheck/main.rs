@@ -47,7 +47,7 @@ use checks::runner;
 use options::{Command, Options};
 use report::text::{self, Report, say};
 use report::{Format, json, junit, score};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 use target::greeting::NotUp;
 
@@ -84,7 +84,11 @@ fn check(options: Options) -> Result<bool, NotUp> {
     let format = options.format;
     let mut report = Report::new(options.no_color);
     let selected = options.selected();
-    let mut run = Run::begin(options.setup)?;
+    let notice = |text: &str| match format {
+        Format::Human => say(&format!("{text}\n")),
+        Format::Json | Format::Junit => complain(text),
+    };
+    let mut run = Run::begin(options.setup, notice)?;
     let findings = if format == Format::Human {
         Report::begin(&run);
         // Both are called in turn, by one thread.
@@ -103,12 +107,17 @@ fn check(options: Options) -> Result<bool, NotUp> {
         Format::Json => say(&json::document(&run, &findings)),
         Format::Junit => say(&junit::document(&findings)),
     }
+    run.notes().iter().for_each(|note| notice(note));
     Ok(score::all_passed(&findings))
 }
 
-/// The server is in a group of its own, so Ctrl-C does not reach it: it is ended from here.
+/// The server is in a group of its own, so Ctrl-C does not reach it: it is ended from here, and what
+/// was the user's is put back.
 fn end_the_server_with_us() -> std::io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    // What was ignored when we were started stays ignored: that is how nohup works.
+    let watched: Vec<_> =
+        [SIGINT, SIGTERM, SIGHUP, SIGQUIT].into_iter().filter(|&one| !is_ignored(one)).collect();
+    let mut signals = Signals::new(watched)?;
     let watch = move || {
         if let Some(signal) = signals.forever().next() {
             target::abandon();
@@ -116,6 +125,14 @@ fn end_the_server_with_us() -> std::io::Result<()> {
         }
     };
     thread::Builder::new().name("signals".into()).spawn(watch).map(drop)
+}
+
+/// Whether a signal is ignored, where the system tells (Linux).
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & (1 << (signal - 1)) != 0
 }
 
 fn print(text: &str) -> ExitCode {

@@ -27,9 +27,10 @@ Usage: dbcheck --cmd 'python3 dbserver.py --port={port}'     start it, check it,
                         {data}  by a file in a folder that is removed afterwards
                         {dir}   by that folder
   --port PORT         the port of a command without {port} [default: 4000]
-  --data FILE         the data file, if the command has no {data}: checks that cut and damage it
-                        write to it, and put it back
-  --addr HOST:PORT    a server that runs already: no restarts, so no durable tier
+  --data FILE         the data file, if the command has no {data}: it is written to, cut and
+                        damaged, and put back at the end, however that comes; may have {dir} in it
+  --addr HOST:PORT    a server that runs already: no restarts, so no durable tier; pairs whose
+                        keys begin with \"dbcheck\" are left in it
 
   --tier TIER         brief, conventions, http, robust or durable alone; may be repeated
   --only NAME         this check alone; may be repeated
@@ -95,7 +96,7 @@ where
     let (mut command, mut addresses, mut port) = (None, None, None);
     let mut options = Options {
         setup: Setup {
-            origin: Origin::Addresses(Vec::new()),
+            origin: Origin::Addresses { name: String::new(), addresses: Vec::new() },
             data: None,
             timeout: Duration::from_secs(5),
             rounds: 10,
@@ -122,7 +123,7 @@ where
             }
             Arg::Long("port") => port = Some(number(&mut parser, "--port", 1, u16::MAX)?),
             Arg::Long("data") => {
-                options.setup.data = Some(text(&mut parser, "--data", "a file")?.into());
+                options.setup.data = Some(text(&mut parser, "--data", "a file")?);
             }
             Arg::Long("tier") => {
                 let names = text(&mut parser, "--tier", "a tier")?;
@@ -159,7 +160,7 @@ where
             return Err("--port and {port} do not go together: {port} is a free one".into());
         }
         (Some(command), None) => Origin::Command { command, port: port.unwrap_or(4000) },
-        (None, Some(addresses)) => Origin::Addresses(addresses),
+        (None, Some((name, addresses))) => Origin::Addresses { name, addresses },
         (Some(_), Some(_)) => return Err("--cmd and --addr do not go together".into()),
         (None, None) => return Err("--cmd or --addr says which server to check".into()),
     };
@@ -223,10 +224,11 @@ fn format(name: &str) -> Result<Format, String> {
     }
 }
 
-fn resolve(text: &str) -> Result<Vec<SocketAddr>, String> {
+/// The name without what surrounds it, and its addresses.
+fn resolve(text: &str) -> Result<(String, Vec<SocketAddr>), String> {
     let text = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
     match text.to_socket_addrs() {
-        Ok(addresses) => Ok(addresses.collect()),
+        Ok(addresses) => Ok((text.to_string(), addresses.collect())),
         Err(_) => Err(format!("--addr: {text:?} is not HOST:PORT with a host that is known")),
     }
 }
@@ -247,7 +249,10 @@ mod tests {
         let command = |command: &str, port| Origin::Command { command: command.into(), port };
         assert_eq!(options(&["--cmd", "x"]).setup.origin, command("x", 4000));
         assert_eq!(options(&["--cmd=x", "--port", "81"]).setup.origin, command("x", 81));
-        let addresses = Origin::Addresses(vec!["127.0.0.1:80".parse().unwrap()]);
+        let addresses = Origin::Addresses {
+            name: "127.0.0.1:80".into(),
+            addresses: vec!["127.0.0.1:80".parse().unwrap()],
+        };
         assert_eq!(options(&["--addr", "127.0.0.1:80"]).setup.origin, addresses);
         assert_eq!(options(&["--addr", "http://127.0.0.1:80/"]).setup.origin, addresses);
         let tiers = options(&["--cmd", "x", "--tier", "http,brief", "--tier=robust"]).tiers;

@@ -273,6 +273,10 @@ fn prototype_keys(run: &mut Run) -> Outcome {
         if run.needs_missing().is_ok() {
             missing_or_ours(run, key)?;
         }
+        if !run.target.can_restart() {
+            // It runs already: a pair with this key may be somebody's, a moment later.
+            continue;
+        }
         let set = run.set(key, &value)?;
         run.expect(key, key, &value).map_err(|stop| stop.after(&set))?;
     }

@@ -156,6 +156,7 @@ fn equals_in_value(run: &mut Run) -> Outcome {
 }
 
 fn key_named_key(run: &mut Run) -> Outcome {
+    run.may_set("key")?;
     let value = run.fresh("v");
     let set = run.set("key", &value)?;
     run.expect("key", "key", &value).map_err(|stop| stop.after(&set))

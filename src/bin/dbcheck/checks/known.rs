@@ -6,9 +6,10 @@
 
 use rustix::process::Signal;
 
-use crate::checks::run::{Keeping, Run};
+use crate::checks::run::{Keeping, Run, looks_ours};
 use crate::checks::verdict::{Outcome, Pass, Stop, fail};
 use crate::client::dialect::Missing;
+use crate::client::likeness::is_missing;
 
 /// A key of which it is known what a get of it brings: nothing, or a value from before where nobody
 /// can tell that a key is missing.
@@ -23,6 +24,24 @@ impl Run {
             return Ok(());
         }
         Err(Stop::NotReached("needs a set and a get that work (see set-then-get)".into()))
+    }
+
+    /// Whether a key that is not the run's own may be set: never on a server that runs already, and
+    /// not where there is such a pair.
+    pub(crate) fn may_set(&self, key: &str) -> Result<(), Stop> {
+        if !self.target.can_restart() {
+            let why = format!("needs --cmd: a pair with the key {key} may be somebody's");
+            return Err(Stop::Skipped(why));
+        }
+        if !self.target.may_have_pairs() {
+            return Ok(());
+        }
+        let (_, answer) = self.get(key)?;
+        let body = String::from_utf8_lossy(&answer.body);
+        if is_missing(&self.client.dialect, &answer, key) || looks_ours(&body) {
+            return Ok(());
+        }
+        Err(Stop::Skipped(format!("there is a pair with the key {key} already")))
     }
 
     pub(crate) fn needs_command(&self) -> Result<(), Stop> {

@@ -2,7 +2,6 @@
 //! else uses, and the usual steps: set this, expect that. What is found out on the way stands in
 //! `known`.
 
-use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -32,8 +31,8 @@ pub(crate) struct Death {
 #[derive(Debug, Clone)]
 pub(crate) struct Setup {
     pub(crate) origin: Origin,
-    /// The data file, where the command has no `{data}`.
-    pub(crate) data: Option<PathBuf>,
+    /// The data file, where the command has no `{data}`; `{dir}` may be in it.
+    pub(crate) data: Option<String>,
     /// How long an answer may take.
     pub(crate) timeout: Duration,
     /// How many kills under load.
@@ -89,18 +88,25 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Starts the server and learns its dialect.
-    pub(crate) fn begin(setup: Setup) -> Result<Self, NotUp> {
-        let mut target = Target::new(setup.origin.clone()).map_err(|error| NotUp {
-            sentence: format!("no temporary folder: {error}"),
-            output: String::new(),
-        })?;
+    /// Starts the server and learns its dialect. `before` is told what will be written that is not
+    /// ours, before that is done.
+    pub(crate) fn begin(setup: Setup, before: impl Fn(&str)) -> Result<Self, NotUp> {
+        let mut target = Target::new(setup.origin.clone(), setup.data.as_deref())?;
+        let tag = tag();
+        match &setup.origin {
+            Origin::Addresses { name, .. } => before(&format!(
+                "Pairs are written to the server at {name} and stay there; all their keys begin \
+                 with {tag}."
+            )),
+            Origin::Command { .. } => {
+                target.notice().iter().for_each(|notice| before(notice.as_str()));
+            }
+        }
+        target.hello.key = format!("{tag}hello");
         let address = target.start()?;
         let patience = Patience::new(setup.timeout);
         let mut client = Client::new(address, patience, Dialect::default());
-        // Other in every run: a server that keeps its data has those of the last one.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let tag = format!("q{:010x}x", now.as_millis() & 0xff_ffff_ffff);
+        client.shown = setup.origin.shown();
         let (dialect, first_words) = learn(&client, &tag, |client| revive(&mut target, client));
         // Nothing that it says makes sense: that is not worth the full time for every check.
         let time = if dialect.works { setup.timeout } else { Duration::from_secs(1) };
@@ -135,6 +141,19 @@ impl Run {
             tag,
             count: 0,
         })
+    }
+
+    /// What the reader of a report should know besides what was found.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let mut notes = self.target.notes();
+        if !self.target.can_restart() {
+            notes.push(format!(
+                "{} pairs were left in the server, with keys that begin with {}.",
+                self.client.ledger.count(),
+                self.tag
+            ));
+        }
+        notes
     }
 
     /// A text that occurs nowhere else, of letters and digits.
@@ -243,7 +262,7 @@ impl Run {
         let patience = self.client.patience.with(time);
         for _ in 0..3 {
             match greet(self.client.address, &patience, &self.target.hello) {
-                Greeting::Answered => return true,
+                Greeting::Answered | Greeting::Unready(_) => return true,
                 Greeting::Silent | Greeting::Nobody => return false,
                 // A server that is about to end takes connections a little longer.
                 Greeting::Closed => thread::sleep(Duration::from_millis(50)),
@@ -326,10 +345,21 @@ pub(crate) fn short(value: &str) -> String {
     format!("{shown:?}… ({} bytes)", value.len())
 }
 
+/// What all keys and values of a run begin with. It is another in every run: a server that keeps its
+/// data has those of the last one.
+fn tag() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{PREFIX}{:07x}x", (now.as_millis() / 64) & 0xfff_ffff)
+}
+
+/// What the keys of all runs begin with.
+const PREFIX: &str = "dbcheck";
+
 /// Whether a value looks like one that a run of this checker has made.
 pub(crate) fn looks_ours(text: &str) -> bool {
-    text.as_bytes().windows(12).any(|window| {
-        window[0] == b'q' && window[11] == b'x' && window[1..11].iter().all(u8::is_ascii_hexdigit)
+    text.match_indices(PREFIX).any(|(at, _)| {
+        let rest = &text.as_bytes()[at + PREFIX.len()..];
+        rest.get(7) == Some(&b'x') && rest[..7].iter().all(u8::is_ascii_hexdigit)
     })
 }
 

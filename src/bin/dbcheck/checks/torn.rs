@@ -9,6 +9,7 @@ use rustix::process::Signal;
 
 use crate::checks::run::{Run, short};
 use crate::checks::verdict::{Outcome, Pass, Stop, fail};
+use crate::target::borrowed;
 
 /// The data file of a server that is down, with its content from before.
 struct DataFile {
@@ -19,7 +20,7 @@ struct DataFile {
 impl DataFile {
     fn path(run: &Run) -> Result<PathBuf, Stop> {
         run.needs_command()?;
-        let path = run.setup.data.clone().or_else(|| run.target.own_data());
+        let path = run.target.data().map(Path::to_path_buf);
         let why = "needs --data FILE, or {data} in the command, to know the file";
         path.ok_or_else(|| Stop::Skipped(why.into()))
     }
@@ -43,7 +44,7 @@ impl DataFile {
     }
 
     fn write(&self, bytes: &[u8]) -> Result<(), Stop> {
-        fs::write(&self.path, bytes).map_err(|error| {
+        borrowed::write(&self.path, bytes).map_err(|error| {
             Stop::Skipped(format!("{} can't be written: {error}", self.path.display()))
         })
     }

@@ -74,6 +74,11 @@ impl Answer {
         matches!(self.status, 301 | 302 | 303 | 307 | 308)
     }
 
+    /// Whether another one follows. 101 is the last of this protocol.
+    fn is_interim(&self) -> bool {
+        (100..200).contains(&self.status) && self.status != 101
+    }
+
     pub(crate) fn is_refusal(&self) -> bool {
         (400..600).contains(&self.status)
     }
@@ -92,8 +97,20 @@ impl Answer {
     }
 }
 
-/// Reads the answer that begins at `start`, if it is whole, or as whole as it will ever be.
-pub(crate) fn read(bytes: &[u8], start: usize, to_head: bool, end: End) -> Option<Answer> {
+/// Reads the answer that begins at `start`, if it is whole, or as whole as it will ever be. Interim
+/// responses before it are passed over, however many there are (RFC 9110 §15.2).
+pub(crate) fn read(bytes: &[u8], mut start: usize, to_head: bool, end: End) -> Option<Answer> {
+    loop {
+        let answer = read_one(bytes, start, to_head, end)?;
+        if !answer.is_interim() {
+            return Some(answer);
+        }
+        start = answer.body_at;
+    }
+}
+
+/// Reads one response; of an interim one the head alone.
+fn read_one(bytes: &[u8], start: usize, to_head: bool, end: End) -> Option<Answer> {
     let rest = bytes.get(start..)?;
     if rest.is_empty() {
         return None;
@@ -117,11 +134,7 @@ pub(crate) fn read(bytes: &[u8], start: usize, to_head: bool, end: End) -> Optio
         return Some(answer);
     }
     read_head(&mut answer, bytes, start)?;
-    if (100..200).contains(&answer.status) && answer.status != 101 {
-        // An interim response: the real one follows.
-        return read(bytes, answer.body_at, to_head, end);
-    }
-    read_body(&mut answer, bytes, to_head, end).then_some(answer)
+    (answer.is_interim() || read_body(&mut answer, bytes, to_head, end)).then_some(answer)
 }
 
 /// Reads lines up to the empty one, and sets `body_at` behind it.

@@ -2,6 +2,7 @@
 //!
 //! It speaks the server's [`Dialect`], which was learned before. It can be copied to other threads.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -52,6 +53,21 @@ pub(crate) fn request(method: &str, target: &str, fields: &str) -> String {
     format!("{method} {target} HTTP/1.1\r\n{fields}\r\n")
 }
 
+/// The keys that were set, or may have been, by all who share it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ledger(Arc<Mutex<HashSet<String>>>);
+
+impl Ledger {
+    fn note(&self, key: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.into());
+    }
+
+    /// How many pairs there are, or a few more: of some sets nobody waits for the answer.
+    pub(crate) fn count(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
 /// How to reach the server, and what was learned of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
@@ -60,11 +76,15 @@ pub(crate) struct Client {
     pub(crate) dialect: Dialect,
     /// What was said last, by this client or a copy of it.
     last: Arc<Mutex<Option<Exchange>>>,
+    pub(crate) ledger: Ledger,
+    /// Where the reader of a report will find the server, once this run is over.
+    pub(crate) shown: String,
 }
 
 impl Client {
     pub(crate) fn new(address: SocketAddr, patience: Patience, dialect: Dialect) -> Self {
-        Client { address, patience, dialect, last: Arc::default() }
+        let (ledger, shown) = (Ledger::default(), format!("localhost:{}", address.port()));
+        Client { address, patience, dialect, last: Arc::default(), ledger, shown }
     }
 
     /// The value of Host.
@@ -142,6 +162,7 @@ impl Client {
         let (target, body) = self.dialect.set(key, value);
         let set = self.ask_with(self.dialect.method, &target, body.as_deref());
         if set.is_stored(&self.dialect) {
+            self.ledger.note(key);
             self.settle();
         }
         set
@@ -161,6 +182,7 @@ impl Client {
 
     /// The bytes of a set, on a connection that stays open.
     pub(crate) fn set_bytes(&self, key: &str, value: &str) -> Vec<u8> {
+        self.ledger.note(key);
         let (target, body) = self.dialect.set(key, value);
         self.bytes(self.dialect.method, &target, body.as_deref())
     }
@@ -188,7 +210,7 @@ impl Client {
             let _ = write!(curl, " -d '{body}'");
         }
         let quoted = target.replace('\'', "%27");
-        let _ = write!(curl, " 'http://{}{quoted}'", self.host());
+        let _ = write!(curl, " 'http://{}{quoted}'", self.shown);
         curl
     }
 }

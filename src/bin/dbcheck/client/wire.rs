@@ -9,7 +9,7 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::client::answer::{self, Answer, End};
@@ -74,6 +74,16 @@ impl std::fmt::Display for Trouble {
             Trouble::TooMuch => write!(f, "more than {MOST_BYTES} bytes, and no end"),
         }
     }
+}
+
+/// Whether connections that the server has closed leave no trace.
+static FORGETS: AtomicBool = AtomicBool::new(false);
+
+/// From now on a connection that the server has closed is reset when we are done with it. Then the
+/// system does not keep the server's port for a minute (TIME-WAIT, RFC 9293 §3.3.2), which would
+/// keep a server with a fixed port from starting again, if it does not set `SO_REUSEADDR`.
+pub(crate) fn forget_what_is_over() {
+    FORGETS.store(true, Ordering::Relaxed);
 }
 
 /// A connection.
@@ -181,6 +191,7 @@ impl Wire {
 
     /// Leaves without a goodbye: the server's next read or write on it fails.
     pub(crate) fn reset(self) {
+        // Dropped at the end of this.
         let _ = rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
     }
 
@@ -205,6 +216,22 @@ impl Wire {
                 // A reset: the server closed with our bytes unread. What came before it counts.
                 _ => self.end = End::Closed,
             },
+        }
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if !FORGETS.load(Ordering::Relaxed) {
+            return;
+        }
+        // A server that has answered is about to close, if it does. Two ends that close at the same
+        // time both keep the memory of it: so its end is waited for, a moment.
+        let moment = Duration::from_millis(if self.received.is_empty() { 1 } else { 30 });
+        let _ = self.stream.set_read_timeout(Some(moment));
+        let has_ended = self.end == End::Closed || self.stream.peek(&mut [0]).is_ok_and(|n| n == 0);
+        if has_ended {
+            let _ = rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
         }
     }
 }

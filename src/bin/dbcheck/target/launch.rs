@@ -4,9 +4,8 @@
 //!    its group, and a signal goes to the whole group.
 //! 2. Its output is always read, whether or not anybody wants it: a full pipe stops a server. Only
 //!    the last of it is kept.
-//! 3. Wrappers end before their server, and some servers leave the group. So the end is when the
-//!    group is empty and nobody listens on the port; the process that still does is looked up, and
-//!    gets the same signal. The port was free before, so it is one of ours.
+//! 3. Wrappers end before their server, and some servers leave the group. So the end is when nobody
+//!    is left in the group, nor of those who have the run's mark; these get the same signal.
 
 use std::io::Read;
 use std::os::unix::process::CommandExt as _;
@@ -17,34 +16,37 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 
-use crate::target::port;
+use crate::target::process;
 
 /// So much of a server's output is kept.
 const MOST_OUTPUT: usize = 16 << 10;
 
-/// The group that runs and its port, for whoever must end it when the checker itself is ended.
-static RUNNING: Mutex<Option<(Pid, u16)>> = Mutex::new(None);
+/// The group that runs, for whoever must end it when the checker itself is ended.
+static RUNNING: Mutex<Option<Pid>> = Mutex::new(None);
 
-/// Ends what runs, at once.
+/// Ends what runs, at once, and waits until it has no file open any more. From then on nothing is
+/// started: whoever tries waits until the checker itself is over.
 pub(crate) fn abandon() {
-    if let Some((group, port)) = *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) {
-        let listeners = port::listeners(port);
-        let _ = kill_process_group(group, Signal::KILL);
-        for listener in listeners {
-            let _ = kill_process(listener, Signal::KILL);
-        }
+    let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    let group = *running;
+    std::mem::forget(running);
+    let Some(group) = group else { return };
+    let strays = process::marked();
+    let _ = kill_process_group(group, Signal::KILL);
+    for &stray in &strays {
+        let _ = kill_process(stray, Signal::KILL);
     }
-}
-
-fn now_runs(launched: Option<(Pid, u16)>) {
-    *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) = launched;
+    let deadline = Instant::now() + Duration::from_secs(2);
+    let runs = || process::group_runs(group) || strays.iter().any(|&stray| process::runs(stray));
+    while runs() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(3));
+    }
 }
 
 /// A command that was started.
 pub(crate) struct Launched {
     child: Child,
     group: Pid,
-    port: u16,
     ended: Option<ExitStatus>,
     output: Arc<Mutex<Vec<u8>>>,
 }
@@ -52,8 +54,12 @@ pub(crate) struct Launched {
 impl Launched {
     /// Starts it. `PORT` in its environment is the port, for servers that look there.
     pub(crate) fn start(command: &str, port: u16) -> std::io::Result<Self> {
+        let (mark, run) = process::mark();
+        // Held from before the start: a signal finds all that runs, or nothing is started any more.
+        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
         let mut child = Command::new("sh")
             .args(["-c", command])
+            .env(mark, run)
             .env("PORT", port.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -61,7 +67,8 @@ impl Launched {
             .process_group(0)
             .spawn()?;
         let group = Pid::from_child(&child);
-        now_runs(Some((group, port)));
+        *running = Some(group);
+        drop(running);
         let output = Arc::default();
         if let Some(pipe) = child.stdout.take() {
             keep_last(pipe, Arc::clone(&output))?;
@@ -69,7 +76,7 @@ impl Launched {
         if let Some(pipe) = child.stderr.take() {
             keep_last(pipe, Arc::clone(&output))?;
         }
-        Ok(Launched { child, group, port, ended: None, output })
+        Ok(Launched { child, group, ended: None, output })
     }
 
     /// How the command ended, if it did. A server that left it behind may go on.
@@ -100,23 +107,31 @@ impl Launched {
         // Looked up before: afterwards the wrapper's children have other parents.
         let strays = self.strays();
         self.send(signal, &strays);
-        let in_time = self.wait_for_end(grace);
+        let in_time = self.wait_for_end(grace, &strays);
         // What ignores its parent's end is not left behind.
         self.send(Signal::KILL, &strays);
         if !in_time {
             let strays = self.strays();
             self.send(Signal::KILL, &strays);
-            self.wait_for_end(Duration::from_secs(5));
+            self.wait_for_end(Duration::from_secs(5), &strays);
         }
-        now_runs(None);
+        *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) = None;
         in_time
     }
 
-    /// Processes that listen on the port and are not in the group.
+    /// All that it has started and that still runs.
+    pub(crate) fn processes(&self) -> Vec<Pid> {
+        let in_group = process::all().filter(|&one| process::is_in(self.group, one));
+        let mut all: Vec<Pid> = in_group.chain(process::marked()).collect();
+        all.retain(|&one| process::runs(one));
+        all
+    }
+
+    /// Those of them that have left the group.
     fn strays(&self) -> Vec<Pid> {
-        let mut listeners = port::listeners(self.port);
-        listeners.retain(|&pid| rustix::process::getpgid(Some(pid)).ok() != Some(self.group));
-        listeners
+        let mut marked = process::marked();
+        marked.retain(|&one| !process::is_in(self.group, one));
+        marked
     }
 
     fn send(&mut self, signal: Signal, strays: &[Pid]) {
@@ -129,11 +144,11 @@ impl Launched {
         }
     }
 
-    fn wait_for_end(&mut self, time: Duration) -> bool {
+    fn wait_for_end(&mut self, time: Duration, strays: &[Pid]) -> bool {
         let deadline = Instant::now() + time;
         loop {
-            let is_over = self.ended().is_some() && !port::is_taken(self.port);
-            if is_over && !group_runs(self.group) {
+            let is_over = self.ended().is_some() && !strays.iter().any(|&one| process::runs(one));
+            if is_over && !process::group_runs(self.group) {
                 return true;
             }
             if Instant::now() > deadline {
@@ -148,25 +163,6 @@ impl Drop for Launched {
     fn drop(&mut self) {
         self.stop(Signal::KILL, Duration::from_secs(5));
     }
-}
-
-/// Whether the group has a member that still runs. Those that have ended, and wait for their parent
-/// to notice, do not count: after the end of a wrapper that may take seconds.
-fn group_runs(group: Pid) -> bool {
-    if test_kill_process_group(group).is_err() {
-        return false;
-    }
-    let Ok(processes) = std::fs::read_dir("/proc") else { return true };
-    processes.flatten().filter_map(|process| std::fs::read(process.path().join("stat")).ok()).any(
-        |stat| {
-            // `pid (name) state parent group …`; the name may hold anything.
-            let rest = stat.rsplit(|&byte| byte == b')').next().unwrap_or_default();
-            let rest = String::from_utf8_lossy(rest);
-            let mut words = rest.split_whitespace();
-            let has_ended = words.next() == Some("Z");
-            !has_ended && words.nth(1) == Some(group.as_raw_nonzero().to_string().as_str())
-        },
-    )
 }
 
 /// Reads a pipe to its end, on a thread that ends with the last process that holds it.

@@ -3,7 +3,7 @@
 //! A port is looked at by binding it, or in the system's table, and never by connecting: some servers
 //! end when a client connects and leaves.
 
-use std::fs::File;
+use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
@@ -11,7 +11,7 @@ use rustix::process::Pid;
 
 /// A port that nobody listens on, on either loopback address.
 pub(crate) fn free() -> std::io::Result<u16> {
-    // Another program may take it before the server does; then the start fails, and says so.
+    // Another program may take it before the server does; then another one is tried.
     let mut last = 0;
     for _ in 0..20 {
         last = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
@@ -31,68 +31,114 @@ pub(crate) fn is_taken(port: u16) -> bool {
     });
     // Connections that linger after the end of a server that did not set SO_REUSEADDR make it look
     // taken for a minute more; the system's table knows better, and is long.
-    is_refused && listening(port).is_none_or(|sockets| !sockets.is_empty())
+    is_refused && listening().is_none_or(|all| all.iter().any(|one| one.port == port))
 }
 
-/// The sockets that listen on it, where the system tells (Linux).
-fn listening(port: u16) -> Option<Vec<String>> {
-    let table = File::open("/proc/net/tcp").ok()?;
-    // Not there on a machine without IPv6.
-    let more = File::open("/proc/net/tcp6").ok();
-    let sockets = [Some(table), more].into_iter().flatten().flat_map(|table| {
-        let lines = BufReader::new(table).lines().skip(1).map_while(Result::ok);
-        // Those that listen come first. Behind them may be thousands of closed connections, which
-        // take longer to print than a server to start.
-        let listening = lines.take_while(|line| line.contains(" 0A "));
-        listening.filter_map(|line| socket(&line, port)).collect::<Vec<_>>()
-    });
-    Some(sockets.collect())
+/// Whether connections that are over still hold it (TIME-WAIT, RFC 9293 §3.3.2): a server that does
+/// not set `SO_REUSEADDR` can't listen on it meanwhile.
+pub(crate) fn is_held(port: u16) -> bool {
+    let is_it = |one: &Socket| one.port == port && one.state == TIME_WAIT;
+    table(|_| true).unwrap_or_default().iter().any(is_it)
 }
 
 /// The processes that listen on it, where the system tells (Linux, and ours alone).
 pub(crate) fn listeners(port: u16) -> Vec<Pid> {
-    let sockets = listening(port).unwrap_or_default();
-    let mut pids = Vec::new();
-    if sockets.is_empty() {
-        return pids;
+    let sockets = listening().unwrap_or_default();
+    let links: Vec<String> =
+        sockets.iter().filter(|one| one.port == port).map(Socket::link).collect();
+    if links.is_empty() {
+        return Vec::new();
     }
-    for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let number = process.file_name().to_str().and_then(|name| name.parse().ok());
-        let Some(pid) = number.and_then(Pid::from_raw) else { continue };
-        let files = std::fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
-        let listens = files
-            .filter_map(|file| std::fs::read_link(file.path()).ok())
-            .any(|link| sockets.iter().any(|socket| link.as_os_str() == socket.as_str()));
-        if listens {
-            pids.push(pid);
-        }
-    }
-    pids
+    super::process::all().filter(|&pid| open_files(pid).any(|file| links.contains(&file))).collect()
 }
 
-/// The name of the socket in a line of /proc/net/tcp that listens on `port`, as /proc/PID/fd has it.
-fn socket(line: &str, port: u16) -> Option<String> {
-    let mut words = line.split_whitespace();
-    let local = words.nth(1)?;
-    let state = words.nth(1)?;
-    let inode = words.nth(5)?;
-    let (_, hex) = local.rsplit_once(':')?;
-    let is_it = u16::from_str_radix(hex, 16) == Ok(port) && state == "0A";
-    is_it.then(|| format!("socket:[{inode}]"))
+/// The ports that one of these processes listens on.
+pub(crate) fn of_processes(processes: &[Pid]) -> Vec<u16> {
+    let files: Vec<String> = processes.iter().flat_map(|&pid| open_files(pid)).collect();
+    let mut ports: Vec<u16> = listening()
+        .unwrap_or_default()
+        .iter()
+        .filter(|one| files.contains(&one.link()))
+        .map(|one| one.port)
+        .collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports
+}
+
+/// What its open files are, as the system names them.
+fn open_files(process: Pid) -> impl Iterator<Item = String> {
+    let folder = format!("/proc/{}/fd", process.as_raw_nonzero());
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    files.filter_map(|file| Some(fs::read_link(file.path()).ok()?.to_string_lossy().into_owned()))
+}
+
+/// A line of the system's table.
+#[derive(Debug, PartialEq, Eq)]
+struct Socket {
+    port: u16,
+    state: &'static str,
+    inode: u64,
+}
+
+const LISTEN: &str = "0A";
+const TIME_WAIT: &str = "06";
+
+impl Socket {
+    /// As /proc/PID/fd has it.
+    fn link(&self) -> String {
+        format!("socket:[{}]", self.inode)
+    }
+
+    /// A line of /proc/net/tcp, if its state is one of the two.
+    fn read(line: &str) -> Option<Self> {
+        let mut words = line.split_whitespace();
+        let local = words.nth(1)?;
+        let state = words.nth(1)?;
+        let state = [LISTEN, TIME_WAIT].into_iter().find(|known| *known == state)?;
+        let inode = words.nth(5)?.parse().ok()?;
+        let (_, hex) = local.rsplit_once(':')?;
+        Some(Socket { port: u16::from_str_radix(hex, 16).ok()?, state, inode })
+    }
+}
+
+/// The sockets that listen. They stand first in the table: behind them may be thousands of closed
+/// connections, which take longer to print than a server to start.
+fn listening() -> Option<Vec<Socket>> {
+    table(|line| line.contains(" 0A "))
+}
+
+/// The system's table, as long as its lines are of this kind, where there is one (Linux).
+fn table(goes_on: impl Fn(&str) -> bool) -> Option<Vec<Socket>> {
+    let table = fs::File::open("/proc/net/tcp").ok()?;
+    // Not there on a machine without IPv6.
+    let more = fs::File::open("/proc/net/tcp6").ok();
+    let mut sockets = Vec::new();
+    for table in [Some(table), more].into_iter().flatten() {
+        let lines = BufReader::new(table).lines().skip(1).map_while(Result::ok);
+        let lines = lines.take_while(|line| goes_on(line));
+        sockets.extend(lines.filter_map(|line| Socket::read(&line)));
+    }
+    Some(sockets)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+    use std::net::TcpStream;
+
     use super::*;
 
     #[test]
-    fn finds_a_listening_socket_in_the_systems_table() {
+    fn reads_the_systems_table() {
         let line = "   0: 0100007F:0FA0 00000000:0000 0A 00000000:00000000 00:00000000 00000000  \
                     1000        0 12345 1 0000000000000000 100 0 0 10 0";
-        assert_eq!(socket(line, 4000), Some("socket:[12345]".into()));
-        assert_eq!(socket(line, 4001), None);
-        assert_eq!(socket(&line.replace(" 0A ", " 01 "), 4000), None);
-        assert_eq!(socket("  sl  local_address rem_address", 4000), None);
+        let socket = Socket::read(line).unwrap();
+        assert_eq!(socket, Socket { port: 4000, state: LISTEN, inode: 12345 });
+        assert_eq!(socket.link(), "socket:[12345]");
+        assert_eq!(Socket::read(&line.replace(" 0A ", " 06 ")).unwrap().state, TIME_WAIT);
+        assert_eq!(Socket::read(&line.replace(" 0A ", " 01 ")), None);
+        assert_eq!(Socket::read("  sl  local_address rem_address   st tx_queue"), None);
     }
 
     #[test]
@@ -101,9 +147,32 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         assert!(is_taken(port));
         if cfg!(target_os = "linux") {
-            assert!(listeners(port).contains(&rustix::process::getpid()));
+            let us = rustix::process::getpid();
+            assert!(listeners(port).contains(&us));
+            assert!(of_processes(&[us]).contains(&port));
         }
         drop(listener);
+        assert!(!is_taken(port));
+    }
+
+    #[test]
+    fn knows_a_port_that_is_held_by_a_connection_that_is_over() {
+        if !cfg!(target_os = "linux") {
+            return;
+        }
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut client = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+        // Who closes first keeps the memory of it.
+        drop(listener.accept().unwrap());
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
+        drop(client);
+        drop(listener);
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while !is_held(port) {
+            assert!(std::time::Instant::now() < deadline);
+            std::thread::yield_now();
+        }
         assert!(!is_taken(port));
     }
 }

@@ -1,20 +1,27 @@
 //! The target: the server that is scored, how it is started and ended.
 //!
 //! 1. With `{port}` each start gets a new port, so that a server is not kept from starting by the
-//!    connections of its former life. With a fixed port the start waits until the port is free.
+//!    connections of its former life. With a fixed port the start waits until the port is free; for
+//!    a server that does not set `SO_REUSEADDR` that takes up to a minute each time, so there is a
+//!    limit for the whole run.
 //! 2. IPv4 or IPv6: whichever answers.
+//! 3. What the checker found out on the way, and its reader should know, is noted.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use crate::client::wire;
+use crate::target::borrowed::Borrowed;
+use crate::target::command::{Places, is_in_folder};
 use crate::target::folder::Folder;
-use crate::target::greeting::{Hello, NotUp, answers_at, not_up, wait_until_up};
+use crate::target::greeting::{Greeting, Hello, Miss, NotUp, Wait, answers_at, not_up};
 use crate::target::launch::Launched;
 use crate::target::port;
+use crate::target::workplace::Workplace;
 
 /// How long a server may take to start, and to end when it is asked to.
 const START: Duration = Duration::from_secs(30);
@@ -23,34 +30,100 @@ const GRACE: Duration = Duration::from_secs(8);
 /// The same, for one that has let that time pass once: there are some dozens of restarts.
 const SHORT_GRACE: Duration = Duration::from_secs(1);
 
+/// How long is waited in all for a fixed port that connections hold which are over.
+const MOST_HELD: Duration = Duration::from_mins(1);
+
+/// How many ports are tried, where others are faster.
+const PORTS: u32 = 3;
+
 /// Where the server comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Origin {
     /// A command, with `{port}`, `{data}` and `{dir}` in it; the port where it has no `{port}`.
     Command { command: String, port: u16 },
-    /// It runs already, at one of these.
-    Addresses(Vec<SocketAddr>),
+    /// It runs already, at one of these, which have this name.
+    Addresses { name: String, addresses: Vec<SocketAddr> },
+}
+
+impl Origin {
+    /// Where a reader finds the server after the run: a free port is then another's.
+    pub(crate) fn shown(&self) -> String {
+        match self {
+            Origin::Command { port, .. } => format!("localhost:{port}"),
+            Origin::Addresses { name, .. } => name.clone(),
+        }
+    }
 }
 
 /// The server under test.
 pub(crate) struct Target {
     origin: Origin,
-    /// Before the folder, so that it is ended before its files go.
+    /// Before the files, so that it is ended before they go, or are put back.
     launched: Option<Launched>,
     folder: Folder,
+    data: Option<PathBuf>,
+    borrowed: Option<Borrowed>,
+    workplace: Option<Workplace>,
     /// How long it may take to end.
     grace: Duration,
     /// How long its first start took.
     pub(crate) start_time: Duration,
     /// What it is greeted with when it has been started.
     pub(crate) hello: Hello,
+    /// Where it was found, if it does not listen where it was told.
+    found_port: Option<u16>,
+    /// Whether closing is all that it does.
+    closes: bool,
+    /// How long was waited for a port that was held.
+    held: Duration,
 }
 
 impl Target {
-    pub(crate) fn new(origin: Origin) -> std::io::Result<Self> {
-        let folder = Folder::new()?;
-        let (start_time, hello) = (Duration::ZERO, Hello::default());
-        Ok(Target { origin, launched: None, folder, grace: GRACE, start_time, hello })
+    /// Makes ready for it: nothing is started yet, and what is the user's is safe afterwards.
+    pub(crate) fn new(origin: Origin, data: Option<&str>) -> Result<Self, NotUp> {
+        let folder =
+            Folder::new().map_err(|error| not_up(format!("no temporary folder: {error}")))?;
+        let mut target = Target {
+            origin,
+            launched: None,
+            folder,
+            data: None,
+            borrowed: None,
+            workplace: None,
+            grace: GRACE,
+            start_time: Duration::ZERO,
+            hello: Hello::default(),
+            found_port: None,
+            closes: false,
+            held: Duration::ZERO,
+        };
+        let Origin::Command { command, .. } = &target.origin else { return Ok(target) };
+        let is_chosen = command.contains("{port}");
+        let is_apart = is_in_folder(command);
+        match data {
+            Some(file) => {
+                let path = PathBuf::from(target.places(0).in_path(file));
+                if !is_in_folder(file) {
+                    target.borrowed = Some(Borrowed::new(&path).map_err(not_up)?);
+                }
+                target.data = Some(path);
+            }
+            None if command.contains("{data}") => {
+                target.data = Some(PathBuf::from(target.places(0).in_path("{data}")));
+            }
+            None => {}
+        }
+        if !is_apart && target.borrowed.is_none() {
+            target.workplace = std::env::current_dir().ok().map(|here| Workplace::new(&here));
+        }
+        if !is_chosen {
+            wire::forget_what_is_over();
+        }
+        Ok(target)
+    }
+
+    fn places(&self, port: u16) -> Places<'_> {
+        Places { port, folder: self.folder.path() }
     }
 
     /// Whether it can be ended and started again.
@@ -58,20 +131,19 @@ impl Target {
         matches!(self.origin, Origin::Command { .. })
     }
 
-    /// The data file that the command was given, if it was.
-    pub(crate) fn own_data(&self) -> Option<PathBuf> {
-        match &self.origin {
-            Origin::Command { command, .. } if command.contains("{data}") => {
-                Some(self.folder.path().join("data"))
-            }
-            _ => None,
-        }
+    /// Whether its pairs may be somebody's: it runs already, or keeps them where it always does.
+    pub(crate) fn may_have_pairs(&self) -> bool {
+        !self.owns_data() && self.borrowed.is_none()
+    }
+
+    /// The data file, if it is known.
+    pub(crate) fn data(&self) -> Option<&Path> {
+        self.data.as_deref()
     }
 
     /// Whether its files are in a folder that the checker has made.
     pub(crate) fn owns_data(&self) -> bool {
-        matches!(&self.origin, Origin::Command { command, .. }
-            if command.contains("{data}") || command.contains("{dir}"))
+        matches!(&self.origin, Origin::Command { command, .. } if is_in_folder(command))
     }
 
     /// Makes a fresh start possible where the checker made the folder: what is there goes.
@@ -93,54 +165,94 @@ impl Target {
     }
 
     fn start_within(&mut self, time: Duration) -> Result<SocketAddr, NotUp> {
-        let (command, fixed) = match self.origin.clone() {
-            Origin::Addresses(addresses) => return answers_at(&addresses, &self.hello),
-            Origin::Command { command, port } => (command, port),
-        };
-        let chooses = command.contains("{port}");
-        let port = if chooses { port::free().map_err(|e| not_up(e.to_string()))? } else { fixed };
-        wait_until_free(port, Duration::from_secs(5))?;
-        let begun = Instant::now();
-        let first = self.launch(&command, port, time);
-        let taken_by_the_dead = !chooses
-            && self.start_time > Duration::ZERO
-            && first.as_ref().is_err_and(|not_up| not_up.output.to_lowercase().contains("in use"));
-        let address = if taken_by_the_dead {
-            // Connections of its former life keep a server from binding that does not set
-            // SO_REUSEADDR; the system forgets them after a minute.
-            let deadline = Instant::now() + Duration::from_secs(65);
-            let mut again = first;
-            while again.is_err() && Instant::now() < deadline {
-                thread::sleep(Duration::from_secs(2));
-                again = self.launch(&command, port, time);
+        let (command, fixed) = match &self.origin {
+            Origin::Addresses { name, addresses } => {
+                return answers_at(name, addresses, &self.hello);
             }
-            again?
-        } else {
-            first?
+            Origin::Command { command, port } => (command.clone(), *port),
         };
-        if self.start_time.is_zero() {
-            self.start_time = begun.elapsed();
+        let fixed = (!command.contains("{port}")).then_some(fixed);
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let port = match fixed {
+                Some(port) => port,
+                None => port::free().map_err(|error| not_up(error.to_string()))?,
+            };
+            wait_until_free(self.found_port.unwrap_or(port), Duration::from_secs(5))?;
+            let begun = Instant::now();
+            match self.launch(&command, port, time) {
+                Ok(address) => {
+                    if self.start_time.is_zero() {
+                        self.start_time = begun.elapsed();
+                    }
+                    return Ok(address);
+                }
+                Err((Miss::Stranger(_), _)) if fixed.is_none() && tries < PORTS => {}
+                Err((Miss::Stranger(sentence) | Miss::Other(sentence), output)) => {
+                    let not_up = NotUp { sentence, output };
+                    match fixed {
+                        Some(port) if is_held(port, &not_up.output) => {
+                            self.wait_held(port, not_up)?;
+                        }
+                        _ => return Err(not_up),
+                    }
+                }
+            }
         }
-        Ok(address)
     }
 
-    fn launch(&mut self, command: &str, port: u16, time: Duration) -> Result<SocketAddr, NotUp> {
-        let folder = self.folder.path().to_string_lossy();
-        let command = command
-            .replace("{port}", &port.to_string())
-            .replace("{data}", &self.folder.path().join("data").to_string_lossy())
-            .replace("{dir}", &folder);
-        let mut launched = Launched::start(&command, port).map_err(|e| not_up(e.to_string()))?;
-        match wait_until_up(&mut launched, port, time, &self.hello) {
-            Ok(address) => {
+    fn launch(
+        &mut self,
+        command: &str,
+        port: u16,
+        time: Duration,
+    ) -> Result<SocketAddr, (Miss, String)> {
+        let filled = self.places(port).in_command(command);
+        let mut launched = Launched::start(&filled, port)
+            .map_err(|error| (Miss::Other(error.to_string()), String::new()))?;
+        let told = self.found_port.unwrap_or(port);
+        let mut wait = Wait {
+            launched: &mut launched,
+            port: told,
+            time,
+            closes: self.closes,
+            hello: &self.hello,
+        };
+        match wait.until_up() {
+            Ok((address, greeting)) => {
                 self.launched = Some(launched);
+                self.closes = greeting == Greeting::Closed;
+                if address.port() != port {
+                    self.found_port = Some(address.port());
+                }
                 Ok(address)
             }
-            Err(sentence) => {
+            Err(miss) => {
                 launched.stop(Signal::KILL, GRACE);
-                Err(NotUp { sentence, output: launched.last_lines() })
+                Err((miss, launched.last_lines()))
             }
         }
+    }
+
+    /// Waits until nothing holds the port any more, as long as there is time for that.
+    fn wait_held(&mut self, port: u16, not_up: NotUp) -> Result<(), NotUp> {
+        let begun = Instant::now();
+        let left = MOST_HELD.saturating_sub(self.held);
+        loop {
+            // Where the system does not tell, it is tried again from time to time.
+            thread::sleep(Duration::from_secs(1));
+            if !port::is_held(port) || begun.elapsed() > left {
+                break;
+            }
+        }
+        let is_over = begun.elapsed() > left;
+        self.held += begun.elapsed();
+        if !is_over {
+            return Ok(());
+        }
+        let sentence = format!("{}; {}", not_up.sentence, held_sentence(port, self.held));
+        Err(NotUp { sentence, ..not_up })
     }
 
     /// Ends it. Says whether the signal was enough.
@@ -175,6 +287,60 @@ impl Target {
     pub(crate) fn last_lines(&self) -> String {
         self.launched.as_ref().map(Launched::last_lines).unwrap_or_default()
     }
+
+    /// What is to be said of the user's files before the first start.
+    pub(crate) fn notice(&self) -> Option<String> {
+        let file = self.data.as_ref().filter(|_| self.borrowed.is_some())?;
+        Some(format!(
+            "{} is written to, cut and damaged; its copy is in {}/ until it is put back at the end",
+            file.display(),
+            Borrowed::copy_of(file).display()
+        ))
+    }
+
+    /// What the reader of a report should know of how the server was run.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if let (Some(found), Origin::Command { command, port }) = (self.found_port, &self.origin) {
+            let told = if command.contains("{port}") {
+                "the one that {port} and PORT told it".into()
+            } else {
+                port.to_string()
+            };
+            notes.push(format!("The server listens on port {found}, not on {told}."));
+        }
+        if let (false, Origin::Command { port, .. }) = (self.held.is_zero(), &self.origin) {
+            notes.push(format!("{}.", held_sentence(*port, self.held)));
+        }
+        let changed = self.workplace.as_ref().map(Workplace::changed).unwrap_or_default();
+        if let [first, others @ ..] = &changed[..] {
+            let others = match others.len() {
+                0 => String::new(),
+                number => format!(" and {number} more"),
+            };
+            notes.push(format!(
+                "In this folder {}{others} changed meanwhile: a file that the server keeps here was \
+                 written to, and may be damaged by the kills. To keep it out of a run, start it in \
+                 a folder that is removed afterwards, with --cmd 'cd {{dir}} && …', or name the \
+                 file with --data FILE, and it is put back.",
+                first.display(),
+            ));
+        }
+        notes
+    }
+}
+
+fn held_sentence(port: u16, time: Duration) -> String {
+    format!(
+        "port {port} was held by connections that were over (TIME-WAIT) for {} s in all, as the \
+         server does not set SO_REUSEADDR",
+        time.as_secs()
+    )
+}
+
+/// Whether it failed to start because of its former life.
+fn is_held(port: u16, output: &str) -> bool {
+    port::is_held(port) || output.to_lowercase().contains("in use")
 }
 
 fn wait_until_free(port: u16, time: Duration) -> Result<(), NotUp> {

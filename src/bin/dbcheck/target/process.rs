@@ -1,0 +1,108 @@
+//! Processes: which of those that run were started by this run.
+//!
+//! A command forks, and its server may leave the group, or be given to another parent. All of them
+//! inherit the environment. So the command gets a mark there, and what has the mark is ours to end.
+//! Who listens on the port says nothing: another program may have been faster.
+//!
+//! Linux alone lets others look. Elsewhere what leaves the group is not found.
+
+use std::fs;
+use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::process::{Pid, test_kill_process_group};
+
+/// The name of the mark.
+const NAME: &str = "DBCHECK_RUN";
+
+/// The mark: its name, and what tells this run from all others.
+pub(crate) fn mark() -> (&'static str, &'static str) {
+    static VALUE: OnceLock<String> = OnceLock::new();
+    let value = VALUE.get_or_init(|| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        format!("{}-{}", std::process::id(), now.as_nanos())
+    });
+    (NAME, value)
+}
+
+/// The processes that have the mark, in the group or not.
+pub(crate) fn marked() -> Vec<Pid> {
+    let (name, value) = mark();
+    let entry = format!("{name}={value}");
+    let has_mark = |pid: &Pid| {
+        let path = format!("/proc/{}/environ", pid.as_raw_nonzero());
+        fs::read(path)
+            .is_ok_and(|all| all.split(|&byte| byte == 0).any(|one| one == entry.as_bytes()))
+    };
+    all().filter(has_mark).collect()
+}
+
+/// All processes, where the system tells.
+pub(crate) fn all() -> impl Iterator<Item = Pid> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes.filter_map(|process| Pid::from_raw(process.file_name().to_str()?.parse().ok()?))
+}
+
+/// Whether a process is in this group.
+pub(crate) fn is_in(group: Pid, process: Pid) -> bool {
+    state(process).is_some_and(|(_, its)| its == group)
+}
+
+/// Whether the group has a member that still runs. Those that have ended, and wait for their parent
+/// to notice, do not count: after the end of a wrapper that may take seconds.
+pub(crate) fn group_runs(group: Pid) -> bool {
+    if test_kill_process_group(group).is_err() {
+        return false;
+    }
+    let is_told = fs::exists("/proc/self/stat").is_ok_and(|is_there| is_there);
+    !is_told || all().any(|pid| state(pid).is_some_and(|(runs, its)| runs && its == group))
+}
+
+/// Whether it runs, and has not just ended.
+pub(crate) fn runs(process: Pid) -> bool {
+    state(process).is_some_and(|(runs, _)| runs)
+}
+
+/// Whether a process runs, and its group.
+fn state(process: Pid) -> Option<(bool, Pid)> {
+    let stat = fs::read(format!("/proc/{}/stat", process.as_raw_nonzero())).ok()?;
+    // `pid (name) state parent group …`; the name may hold anything.
+    let rest = stat.rsplit(|&byte| byte == b')').next()?;
+    let rest = String::from_utf8_lossy(rest);
+    let mut words = rest.split_whitespace();
+    let runs = words.next() != Some("Z");
+    Some((runs, Pid::from_raw(words.nth(1)?.parse().ok()?)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn finds_what_has_the_mark_and_nothing_else() {
+        if !cfg!(target_os = "linux") {
+            return;
+        }
+        let (name, value) = mark();
+        let sleep = |name: &str| {
+            let mut command = Command::new("sleep");
+            command.arg("60").env(name, value).stdin(Stdio::null());
+            command.spawn().unwrap()
+        };
+        let (mut ours, mut other) = (sleep(name), sleep("ANOTHER_NAME"));
+        let is_marked = |child| marked().contains(&Pid::from_child(child));
+        // A child that has not become `sleep` yet has our own environment.
+        while !is_marked(&ours) {
+            std::thread::yield_now();
+        }
+        assert!(runs(Pid::from_child(&ours)));
+        assert!(!is_marked(&other));
+        for child in [&mut ours, &mut other] {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        assert!(!runs(Pid::from_child(&ours)));
+    }
+}
