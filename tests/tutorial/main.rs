@@ -57,8 +57,10 @@ const CHAPTERS_AT_A_TIME: usize = 2;
 const TEXTS: [&str; 3] = ["TUTORIAL.md", "README.md", "examples/interview/INTERVIEWER.md"];
 
 /// The texts of which links and paths are followed besides.
-const OTHER_TEXTS: [&str; 6] = [
+const OTHER_TEXTS: [&str; 8] = [
     "examples/README.md",
+    "examples/peers/README.md",
+    "examples/peers/RESULTS.md",
     "examples/interview/README.md",
     "examples/interview/CANDIDATE.md",
     "examples/interview/SCORE_SHEET.md",
