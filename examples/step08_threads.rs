@@ -14,7 +14,7 @@ use percent_encoding::percent_decode;
 /// What is kept. Whoever wants to look at it waits until nobody else does.
 type Store = Mutex<HashMap<String, String>>;
 
-/// So long a client may be silent.
+/// How long a client may be silent.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// More than browsers and other clients send in practice.

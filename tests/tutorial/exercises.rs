@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use crate::markdown::{Answer, Document, Fence};
+use crate::markdown::{Answer, Document, Fence, exercise_number};
 use crate::patch::apply;
 use crate::session::{Changed, ChangedProgram};
 use crate::snippets::{Named, named};
@@ -28,6 +28,26 @@ pub(crate) fn empty_answers(document: &Document) -> Vec<String> {
             .then(|| format!("{place_name}: the answer {} {sentence}\n", answer.exercise))
     };
     document.answers.iter().enumerate().filter_map(empty).collect()
+}
+
+/// Exercises whose answer shows a command, and which do not say before the fold how to try one's own.
+pub(crate) fn untried(document: &Document) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (place, answer) in document.answers.iter().enumerate() {
+        let of_it = |fence: &&Fence| fence.answer == Some(place) && fence.language == "console";
+        let lines = &document.lines[..answer.line];
+        let Some(start) = lines.iter().rposition(|line| exercise_number(line).is_some()) else {
+            continue;
+        };
+        let is_fold = |line: &String| line.starts_with("<details>");
+        let fold = lines[start..].iter().position(is_fold).map_or(answer.line, |at| start + at);
+        let is_shown = document.fences.iter().any(|it| (start..fold).contains(&it.line));
+        if document.fences.iter().any(|fence| of_it(&fence)) && !is_shown {
+            let exercise = &answer.exercise;
+            problems.push(format!("{}: {exercise} has no way to try it\n", document.at(start + 1)));
+        }
+    }
+    problems
 }
 
 /// The changed programs of a text, built, and a paragraph for each thing that is wrong with them.
@@ -284,5 +304,13 @@ Well.
         workshop::build();
         let outcome = session::perform(&document, 1, &changed, false);
         assert!(outcome.problems.is_empty(), "{}", outcome.problems.concat());
+    }
+
+    #[test]
+    fn an_exercise_says_before_its_answer_how_to_try_it() {
+        let answer = "<details><summary>Answer</summary>\n\n```console\n$ a\n```\n\n</details>\n";
+        let text = format!("**1.1** x\n\n```text\na\n```\n\n{answer}\n**1.2** y\n\n{answer}");
+        let document = Document::parse("T.md", &text);
+        assert_eq!(untried(&document), ["T.md:15: 1.2 has no way to try it\n"]);
     }
 }

@@ -119,6 +119,7 @@ fn what_a_reader_types_is_each_step_in_turn() {
 fn every_answer_shows_something_and_every_change_applies_and_compiles() {
     let [tutorial, ..] = texts();
     let mut problems = exercises::empty_answers(&tutorial);
+    problems.extend(exercises::untried(&tutorial));
     problems.extend_from_slice(&of_the_tutorial(&tutorial).1);
     none(&problems);
 }
