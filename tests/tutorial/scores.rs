@@ -16,8 +16,8 @@ use serde_json::Value;
 use crate::markdown::{Document, code_spans};
 use crate::{compare, workshop};
 
-/// How many steps are scored at the same time: they load the machine.
-const STEPS_AT_A_TIME: usize = 2;
+/// How many steps are scored at the same time. They load the machine for moments only.
+const STEPS_AT_A_TIME: usize = 4;
 
 /// From this one on a pair that was set can be got.
 const FIRST_THAT_KEEPS: u32 = 7;

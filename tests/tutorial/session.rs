@@ -2,12 +2,16 @@
 //! them with two terminals and an empty folder.
 //!
 //! Chapters know nothing of each other: each has its folder, its port, its server and its shell.
-//! A fence that fails does not stop the ones below it.
+//! A fence that fails does not stop the ones below it. What needs nothing of its chapter, as it
+//! starts its own server, is begun with the chapter, and looked at when its turn comes: most of the
+//! time such a command waits, and the chapter would wait with it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::{Condvar, Mutex};
+use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
 use crate::compare::{self, Comparison};
@@ -24,6 +28,9 @@ const LONG_PATIENCE: Duration = Duration::from_mins(5);
 /// anew, how long to listen for more of them.
 const ECHO: Duration = Duration::from_secs(10);
 const SHORT_ECHO: Duration = Duration::from_secs(2);
+
+/// How many commands run ahead of their chapters at the same time.
+static AHEAD: (Mutex<usize>, Condvar) = (Mutex::new(6), Condvar::new());
 
 /// The one command that would begin this test again. The README gives it, `.ci/run` runs it.
 pub(crate) const THIS_TEST: &str = "$ cargo test";
@@ -59,32 +66,37 @@ pub(crate) fn perform(
     overwrite: bool,
 ) -> Outcome {
     let fences = document.fences.iter().enumerate();
-    let mut fences = fences
+    let (skipped, fences): (Vec<_>, Vec<_>) = fences
         .filter(|(_, fence)| fence.section == section && fence.language == "console")
         .filter(|(_, fence)| fence.lines != [THIS_TEST])
-        .peekable();
-    if fences.peek().is_none() {
+        .partition(|(_, fence)| needs(fence, "python3") && !is_there("python3"));
+    for (_, fence) in skipped {
+        eprintln!("{}: skipped, as there is no python3 here", document.at(fence.line));
+    }
+    if fences.is_empty() {
         return Outcome::default();
     }
     let desk = Desk::new();
-    let mut session = Session {
-        document,
-        changed,
-        overwrite,
-        server: None,
-        server_answer: None,
-        shell: None,
-        outcome: Outcome::default(),
-        desk: &desk,
-    };
-    for (place, fence) in fences {
-        if needs(fence, "python3") && !is_there("python3") {
-            eprintln!("{}: skipped, as there is no python3 here", document.at(fence.line));
-            continue;
+    thread::scope(|scope| {
+        let mut session = Session {
+            document,
+            changed,
+            overwrite,
+            server: None,
+            server_answer: None,
+            shell: None,
+            outcome: Outcome::default(),
+            ahead: BTreeMap::new(),
+            desk: &desk,
+        };
+        for (_, fence) in &fences {
+            session.begin(scope, fence);
         }
-        session.fence(place, fence);
-    }
-    session.outcome
+        for (place, fence) in fences {
+            session.fence(place, fence);
+        }
+        session.outcome
+    })
 }
 
 fn needs(fence: &Fence, program: &str) -> bool {
@@ -97,7 +109,10 @@ fn is_there(program: &str) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-struct Session<'a> {
+/// What a command printed, and whether it ended in time.
+type Printed = (String, bool);
+
+struct Session<'a, 'scope> {
     document: &'a Document,
     changed: &'a Changed,
     overwrite: bool,
@@ -106,18 +121,46 @@ struct Session<'a> {
     server_answer: Option<usize>,
     shell: Option<Shell>,
     outcome: Outcome,
+    /// What runs ahead, by the command and the answer that it is in.
+    ahead: BTreeMap<(String, Option<usize>), ScopedJoinHandle<'scope, Printed>>,
     /// Last, as the others use its files until they are gone.
     desk: &'a Desk,
 }
 
-impl Session<'_> {
+impl<'a: 'scope, 'scope> Session<'a, 'scope> {
+    /// Begins what needs nothing of the chapter.
+    fn begin(&mut self, scope: &'scope Scope<'scope, '_>, fence: &Fence) {
+        let Script::Typed(exchanges) = transcript::parse(&fence.lines) else { return };
+        let program = self.program(fence);
+        for exchange in exchanges {
+            let typed = transcript::without_release(&exchange.command());
+            if !transcript::is_on_its_own(&typed) {
+                continue;
+            }
+            let (command, desk) = (self.command(&typed, program), self.desk);
+            let run = move || {
+                *AHEAD.1.wait_while(AHEAD.0.lock().unwrap(), |free| *free == 0).unwrap() -= 1;
+                let printed = Shell::start(desk).run(&command, LONG_PATIENCE);
+                *AHEAD.0.lock().unwrap() += 1;
+                AHEAD.1.notify_one();
+                printed
+            };
+            self.ahead.insert((typed, fence.answer), scope.spawn(run));
+        }
+    }
+
+    /// The program that is used in this fence in place of its step.
+    fn program(&self, fence: &Fence) -> Option<&'a ChangedProgram> {
+        let program = fence.answer.and_then(|answer| self.changed.get(&answer));
+        program.filter(|program| program.line < fence.line)
+    }
+
     fn fence(&mut self, place: usize, fence: &Fence) {
         if self.server_answer.is_some() && self.server_answer != fence.answer {
             // What an answer has started is over with it.
             (self.server, self.server_answer) = (None, None);
         }
-        let program = fence.answer.and_then(|answer| self.changed.get(&answer));
-        let program = program.filter(|program| program.line < fence.line);
+        let program = self.program(fence);
         if program.is_some_and(|program| program.path.is_none()) {
             // It does not compile: that is told elsewhere.
             return;
@@ -159,22 +202,39 @@ impl Session<'_> {
             self.server_answer = answer;
             return self.server.insert(server).ready(&exchange.wanted, port, echo);
         }
-        let mut command = with_lab_address(&transcript::with_port(&command, port), port);
-        if let Some(ChangedProgram { name, path: Some(path), .. }) = program {
-            let path = path.display().to_string();
-            command = command.replace(&format!("target/debug/examples/{name}"), &path);
-        }
         let is_long = ["cargo ", "dbcheck"].iter().any(|word| command.contains(word));
         let patience = if is_long { LONG_PATIENCE } else { PATIENCE };
-        let shell = self.shell.get_or_insert_with(|| Shell::start(self.desk));
-        let (output, has_ended) = shell.run(&command, patience);
+        let begun = self.ahead.remove(&(command.clone(), answer));
+        let (output, has_ended) = if let Some(begun) = begun {
+            begun.join().unwrap()
+        } else {
+            let command = self.command(&command, program);
+            let shell = self.shell.get_or_insert_with(|| Shell::start(self.desk));
+            let printed = shell.run(&command, patience);
+            if !printed.1 {
+                self.shell = None;
+            }
+            printed
+        };
         let output = transcript::without_port(&output, port);
         if has_ended {
             return Ok(output);
         }
-        self.shell = None;
         let sentence = format!("the shell was over, or the command not within {patience:?}");
         Err(Trouble { sentence, output })
+    }
+
+    /// What bash is told for this command of the text.
+    fn command(&self, typed: &str, program: Option<&ChangedProgram>) -> String {
+        let port = self.desk.port;
+        let command = with_lab_address(&transcript::with_port(typed, port), port);
+        match program {
+            Some(ChangedProgram { name, path: Some(path), .. }) => {
+                let path = path.display().to_string();
+                command.replace(&format!("target/debug/examples/{name}"), &path)
+            }
+            _ => command,
+        }
     }
 
     fn screen(&mut self, interrupt: bool, wanted: &[String]) -> Result<String, Trouble> {

@@ -186,7 +186,7 @@ impl Shell {
             .spawn()
             .unwrap();
         let input = child.stdin.take().unwrap();
-        let file = desk.stand_ins().join("command");
+        let file = desk.stand_ins().join(format!("command-{}", child.id()));
         let shell = Shell { child, input, output: Arc::default(), seen: 0, file };
         shell.output.read(reader, || ());
         shell

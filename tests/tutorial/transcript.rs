@@ -112,6 +112,16 @@ impl Launch<'_> {
     }
 }
 
+/// Whether a command starts its own server, and looks at no file of its chapter: a lab that is told
+/// a step, or the checker on a program of ours.
+pub(crate) fn is_on_its_own(command: &str) -> bool {
+    let is_lab = command.contains("--example lab -- ") && command.contains(" --step ");
+    let programs = ["--cmd 'target/debug/", "--cmd 'python3 tests/"];
+    let is_check = command.starts_with("target/debug/dbcheck ")
+        && programs.iter().any(|program| command.contains(program));
+    (is_lab || is_check) && !command.contains(['>', '&'])
+}
+
 /// A command of the text with the real ports.
 pub(crate) fn with_port(text: &str, port: u16) -> String {
     let text = replace_number(text, PORT, port);
@@ -149,6 +159,25 @@ fn replace_number(text: &str, old: u16, new: u16) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_needs_nothing_of_its_chapter_is_known() {
+        for (command, wanted) in [
+            ("cargo run -q --example lab -- slowloris --step 8", true),
+            (
+                "for lab in a b; do cargo run -q --example lab -- $lab --step 12 | grep It; done",
+                true,
+            ),
+            ("cargo run -q --example lab -- slowloris", false),
+            ("target/debug/dbcheck --cmd 'target/debug/examples/step10_file {port} {data}'", true),
+            ("target/debug/dbcheck --cmd 'python3 tests/simple_db_server.py --port {port}'", true),
+            ("target/debug/dbcheck --cmd 'python3 mine.py {port}'", false),
+            ("target/debug/dbcheck --cmd 'target/debug/dbserver --port {port}' > report", false),
+            ("target/debug/dbcheck --addr localhost:4000", false),
+        ] {
+            assert_eq!(is_on_its_own(command), wanted, "{command}");
+        }
+    }
 
     fn lines(text: &str) -> Vec<String> {
         text.lines().map(str::to_string).collect()
