@@ -10,7 +10,7 @@ use std::thread;
 use crate::common::example;
 
 /// How many run at the same time. Most of the time they wait.
-const LABS_AT_A_TIME: usize = 6;
+const LABS_AT_A_TIME: usize = 8;
 
 /// What a lab is tried on.
 #[derive(Debug, Clone, Copy)]
