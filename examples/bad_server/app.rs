@@ -1,15 +1,18 @@
 //! The two requests: which path, which key and value, and what to answer.
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use percent_encoding::percent_decode_str;
 
-use crate::bugs::{Bug, dies_of, has};
+use crate::bugs::{Bug, dies_of, has, has_any};
 use crate::http::Request;
 use crate::store::Store;
+
+/// How many values were given.
+static COUNT: AtomicUsize = AtomicUsize::new(1);
 
 /// Status and body.
 pub(crate) type Reply = (u16, String);
@@ -21,7 +24,7 @@ const ONE_PAIR: Refused = "the query must be one pair";
 const USAGE: Refused = "use /set?<key>=<value> or /get?key=<key>";
 
 /// The answer; `None` where this server has none.
-pub(crate) fn answer(request: &Request, store: &Store) -> Option<Reply> {
+pub(crate) fn answer(request: &Request, store: &Arc<Store>) -> Option<Reply> {
     static REQUESTS: AtomicUsize = AtomicUsize::new(0);
     if has(Bug::FailsAfter2000) && REQUESTS.fetch_add(1, SeqCst) >= 2000 {
         return Some((500, "cannot connect to the database".into()));
@@ -34,14 +37,25 @@ pub(crate) fn answer(request: &Request, store: &Store) -> Option<Reply> {
         path = path.strip_suffix('/').unwrap_or("");
     }
     let method = if has(Bug::MethodIgnored) { "GET" } else { &request.method };
-    let others = [(Bug::PostOnly, "POST"), (Bug::PutOnly, "PUT")];
+    let others = [(Bug::PostOnly, "POST"), (Bug::PostCloses, "POST"), (Bug::PutOnly, "PUT")];
     let set_method = others.into_iter().find(|other| has(other.0)).map_or("GET", |other| other.1);
     let reply = match (path, method) {
         ("/set", _) if has(Bug::KeyMeansGet) && query.starts_with("key=") => get(query, store),
+        ("/set", "POST") if query.is_empty() => {
+            dies_of(Bug::DiesOnPost);
+            if has(Bug::PostCloses) {
+                return None;
+            }
+            Err(USAGE)
+        }
         ("/set", method) if method == set_method => set(query, store),
-        ("/get", "GET" | "HEAD") => get(query, store),
+        ("/get", "GET" | "HEAD") => match get(query, store) {
+            Ok((404, _)) if has(Bug::MissingHangs) => return None,
+            reply => reply,
+        },
         ("/get" | "/set", _) => Err(USAGE),
-        _ if has(Bug::UnknownHangs) => return None,
+        _ if has_any([Bug::UnknownHangs, Bug::UnknownCloses]) => return None,
+        (path, "GET") if has(Bug::ServesFiles) => file(path),
         _ if has(Bug::UnknownIs404) => Ok((404, String::new())),
         _ if has(Bug::UnknownIs200) => Ok((200, "Welcome to my database!".into())),
         _ => Err(USAGE),
@@ -49,7 +63,7 @@ pub(crate) fn answer(request: &Request, store: &Store) -> Option<Reply> {
     Some(reply.unwrap_or_else(|sentence| (500, format!("{sentence}\n"))))
 }
 
-fn set(query: &str, store: &Store) -> Result<Reply, Refused> {
+fn set(query: &str, store: &Arc<Store>) -> Result<Reply, Refused> {
     if has(Bug::BadUtf8Panics) {
         store.with_lock(|| decode(query).expect("clients send UTF-8"));
     }
@@ -108,13 +122,34 @@ fn set(query: &str, store: &Store) -> Result<Reply, Refused> {
         thread::sleep(Duration::from_millis(5));
         INSIDE.fetch_sub(1, SeqCst);
     }
+    if has(Bug::ValueLimit) && value.len() > 2_500 {
+        return Err("a value has at most 2,500 bytes");
+    }
+    if has(Bug::StoresLate) {
+        let store = Arc::clone(store);
+        let late = move || {
+            thread::sleep(Duration::from_millis(30));
+            let _ = store.set(&key, &value);
+        };
+        thread::Builder::new().spawn(late).map_err(|_| "there is no thread left")?;
+        return Ok((200, String::new()));
+    }
     store.set(&key, &value)?;
-    let status = if has(Bug::SetIs201) { 201 } else { 200 };
+    let others = [(Bug::SetIs201, 201), (Bug::SetRedirects, 303)];
+    let status = others.into_iter().find(|other| has(other.0)).map_or(200, |other| other.1);
     Ok((status, if has(Bug::SetHasBody) { "OK".into() } else { String::new() }))
 }
 
 fn get(query: &str, store: &Store) -> Result<Reply, Refused> {
-    let mut asked = pairs(query)?;
+    if has(Bug::NothingEndsIt) && store.is_empty() {
+        dies_of(Bug::NothingEndsIt);
+    }
+    let bare = format!("key={query}");
+    let is_bare = has(Bug::GetBareKey) && !query.is_empty() && !query.contains('=');
+    let mut asked = pairs(if is_bare { &bare } else { query })?;
+    if has(Bug::GetBareKey) && !is_bare {
+        return Err("say /get?somekey");
+    }
     if has(Bug::ExtraFieldIgnored) {
         asked.retain(|pair| pair.0 == "key");
     }
@@ -136,6 +171,9 @@ fn get(query: &str, store: &Store) -> Result<Reply, Refused> {
         *last = value.unwrap_or_else(|| std::mem::take(&mut *last));
         value = Some(last.clone());
     }
+    if value.is_none() {
+        dies_of(Bug::MissingEndsIt);
+    }
     match value {
         None if has(Bug::MissingIs200) => Ok((200, String::new())),
         None if has(Bug::MissingIs500) => Err("KeyError"),
@@ -145,11 +183,35 @@ fn get(query: &str, store: &Store) -> Result<Reply, Refused> {
         Some(value) if has(Bug::AnswersSentence) => {
             Ok((200, format!("The value of {key} is {value}")))
         }
+        Some(value) if has(Bug::AnswersClock) => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let (seconds, count) = (now.as_secs() % 86_400, COUNT.fetch_add(1, SeqCst));
+            let clock =
+                format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+            Ok((200, format!("[{clock}] #{count} {key}: {value} (yes, {value})")))
+        }
+        Some(value) if has(Bug::AnswersDump) => {
+            let is_name = key.chars().all(|c| c.is_ascii_alphanumeric());
+            let key = if is_name { key } else { format!("{key:?}") };
+            let text = format!("{key}: {value:?}");
+            let is_long = text.len() > 72;
+            Ok((200, if is_long { format!("{{\n  {text}\n}}") } else { format!("{{ {text} }}") }))
+        }
+        Some(value) if has(Bug::AnswersPage) => {
+            let value = value.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
+            Ok((200, format!("<html><body><p>{value}</p></body></html>")))
+        }
         Some(value) if has(Bug::AnswersJson) => {
             Ok((200, serde_json::json!({ "key": key, "value": value }).to_string()))
         }
         Some(value) => Ok((200, value)),
     }
+}
+
+/// A file of the folder that the server was started in.
+fn file(path: &str) -> Result<Reply, Refused> {
+    let file = std::fs::read_to_string(path.trim_start_matches('/'));
+    file.map(|text| (200, text)).map_err(|_| USAGE)
 }
 
 /// The pairs of a query: split first, decoded then.
@@ -168,7 +230,7 @@ fn pairs(query: &str) -> Result<Vec<(String, String)>, Refused> {
 }
 
 fn decode(half: &str) -> Result<String, Refused> {
-    if has(Bug::NoDecoding) {
+    if has_any([Bug::NoDecoding, Bug::UndecodedLength]) {
         return Ok(half.into());
     }
     let is_escape =

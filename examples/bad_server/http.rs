@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::app::{self, Reply};
@@ -59,7 +59,7 @@ struct Wire {
 }
 
 /// Answers requests until the connection ends.
-pub(crate) fn serve(stream: TcpStream, store: &Store) {
+pub(crate) fn serve(stream: TcpStream, store: &Arc<Store>) {
     let _ = stream.set_nodelay(true);
     let _ = stream.set_write_timeout(Some(BODY_TIME));
     let mut wire = Wire { stream, input: Vec::new(), deadline: Instant::now(), requests: 0 };
@@ -68,6 +68,7 @@ pub(crate) fn serve(stream: TcpStream, store: &Store) {
         let (mut answer, close) = match wire.request() {
             Ok(request) => match app::answer(&request, store) {
                 Some(reply) => (render(&request, &reply), request.close),
+                None if has_any([Bug::PostCloses, Bug::UnknownCloses]) => return,
                 None => return while wire.fill().is_ok() {},
             },
             Err(Stop::Refuse(status)) => (head(status, true) + "Content-Length: 0\r\n\r\n", true),
@@ -292,7 +293,9 @@ fn render(request: &Request, (status, body): &Reply) -> String {
     }
     answer += &match body.len() {
         _ if has(Bug::NoLength) => String::new(),
-        _ if has(Bug::LengthInCharacters) => content_length(body.chars().count()),
+        _ if has_any([Bug::LengthInCharacters, Bug::UndecodedLength]) => {
+            content_length(body.chars().count())
+        }
         bytes if has(Bug::LengthTooLong) => content_length(bytes + 2),
         bytes => content_length(bytes),
     };
@@ -317,10 +320,12 @@ fn head(status: u16, close: bool) -> String {
     let reason = match status {
         200 => "OK",
         201 => "Created",
+        303 => "See Other",
         404 => "Not Found",
         500 => "Internal Server Error",
         _ => "Refused",
     };
     let close = if close { "Connection: close\r\n" } else { "" };
-    format!("HTTP/1.1 {status} {reason}\r\nContent-Type: text/plain; charset=utf-8\r\n{close}")
+    let kind = if has_any([Bug::TextAsHtml, Bug::AnswersPage]) { "html" } else { "plain" };
+    format!("HTTP/1.1 {status} {reason}\r\nContent-Type: text/{kind}; charset=utf-8\r\n{close}")
 }

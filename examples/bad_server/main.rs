@@ -16,18 +16,25 @@ mod http;
 mod store;
 
 use std::io::Write as _;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 
 use anyhow::Context as _;
 use lexopt::prelude::*;
+use rustix::net;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::bugs::{Bug, has};
 use crate::store::Store;
+
+const HOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+/// What tells a child from its parent.
+const CHILD: &str = "BAD_SERVER_CHILD";
 
 fn main() -> anyhow::Result<()> {
     let (mut port, mut data) = (4000, Some(PathBuf::from("bad_data.jsonl")));
@@ -56,8 +63,16 @@ fn main() -> anyhow::Result<()> {
 
 fn run(port: u16, data: Option<PathBuf>) -> anyhow::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    if has(Bug::LeavesChild) && std::env::var_os(CHILD).is_none() {
+        let mut command = Command::new(std::env::current_exe()?);
+        // The child outlives this variable, and this process.
+        let _child = command.args(std::env::args_os().skip(1)).env(CHILD, "").spawn()?;
+        signals.forever().next();
+        return Ok(());
+    }
     let store = Arc::new(Store::open(data)?);
-    let listener = TcpListener::bind(("127.0.0.1", port));
+    let listener =
+        if has(Bug::PortKept) { bind_simply(port) } else { TcpListener::bind((HOST, port)) };
     let listener = Arc::new(listener.with_context(|| format!("cannot listen on port {port}"))?);
     println!("Started bad server on http://localhost:{}/", listener.local_addr()?.port());
 
@@ -79,6 +94,14 @@ fn run(port: u16, data: Option<PathBuf>) -> anyhow::Result<()> {
     store.close(signal)?;
     println!("Stopped bad server");
     Ok(())
+}
+
+/// As the three system calls do it. std sets `SO_REUSEADDR` in between.
+fn bind_simply(port: u16) -> std::io::Result<TcpListener> {
+    let socket = net::socket(net::AddressFamily::INET, net::SocketType::STREAM, None)?;
+    net::bind(&socket, &SocketAddrV4::new(HOST, port))?;
+    net::listen(&socket, 128)?;
+    Ok(socket.into())
 }
 
 /// Where the system refuses a thread, a client is not served.

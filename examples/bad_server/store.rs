@@ -39,6 +39,10 @@ impl Store {
         Ok(Store { pairs: Mutex::new(pairs), path })
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().map.is_empty()
+    }
+
     pub(crate) fn get(&self, key: &str) -> Option<String> {
         self.lock().map.get(key).cloned()
     }

@@ -41,7 +41,10 @@ fn table() -> Vec<Bug> {
             assert!(!checks.is_empty() && !why.is_empty(), "{line}");
             let marked = |mark: &str| {
                 let names = checks.split_whitespace().filter_map(|word| word.strip_prefix(mark));
-                names.filter(|name| !name.starts_with(['~', '?'])).map(str::to_string).collect()
+                names
+                    .filter(|name| !name.starts_with(['~', '?']) && *name != "none")
+                    .map(str::to_string)
+                    .collect()
             };
             bugs.push(Bug {
                 name: name.into(),
@@ -210,4 +213,37 @@ fn the_tasks_own_server_fails_what_it_is_known_to_lack() {
     assert_eq!(having(&verdicts, "not reached"), not_reached);
     assert!(verdicts["restart-sigterm"].1.contains("kept in memory alone"), "{verdicts:?}");
     assert_eq!(having(&verdicts, "skipped"), names(&["empty-file", "torn-line", "damaged-middle"]));
+}
+
+/// What dbcheck prints of a bug, for people.
+fn printed(bug: &str, options: &[&str]) -> String {
+    let program = example("bad_server");
+    let command = format!("'{}' --port {{port}} --data '{{data}}' --bug {bug}", program.display());
+    let mut dbcheck = Command::new(assert_cmd::cargo::cargo_bin!("dbcheck"));
+    let output = dbcheck.args(["--cmd", &command]).args(options).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_first_line_says_how_a_server_wants_to_be_asked() {
+    for (bug, wanted) in [
+        ("overwrite-ignored", "GET /set?somekey=somevalue, GET /get?key=somekey\n"),
+        ("get-bare-key", "GET /set?somekey=somevalue, GET /get?somekey\n"),
+        ("set-redirects", "GET /get?key=somekey, sends the client elsewhere after a set\n"),
+        ("stores-late", "ms after it has answered\n"),
+        ("missing-hangs", "and a missing key is never answered\n"),
+        ("missing-ends-it", "and a missing key ends the server"),
+    ] {
+        let text = printed(bug, &["--only", "success-is-200"]);
+        assert!(text.contains(wanted), "{wanted:?} in\n{text}");
+    }
+}
+
+#[test]
+fn the_request_that_ended_the_server_is_shown_and_not_the_one_after_it() {
+    let text = printed("dies-on-garbage", &["--only", "garbage"]);
+    for part in ["goes on after a line that is no request", "sent      HELLO THERE\\r\\n"] {
+        assert!(text.contains(part), "{part:?} in\n{text}");
+    }
+    assert!(!text.contains("a method alone"), "{text}");
 }

@@ -146,7 +146,7 @@ fn set_then_get(run: &mut Run) -> Outcome {
     }
     if let Some(late) = run.client.dialect.late {
         let expected = format!(
-            "expected that a pair is there when its set is answered; it comes up to {} ms later",
+            "expected that a pair is there when its set is answered; it comes some {} ms later",
             late.as_millis()
         );
         return Err(run.first_words.iter().fold(fail(expected), Stop::with));

@@ -334,10 +334,9 @@ fn every_path_answered(run: &mut Run) -> Outcome {
         answered(run.client.ask("GET", target), &format!("to GET {target}"))?;
     }
     let Dialect { method, set_path, .. } = run.client.dialect;
-    if method != "GET" {
-        for target in [set_path.to_string(), format!("{set_path}?")] {
-            answered(run.client.ask(method, &target), &format!("to {method} {target}"))?;
-        }
+    let method = if method == "GET" { "POST" } else { method };
+    for target in [set_path.to_string(), format!("{set_path}?")] {
+        answered(run.client.ask(method, &target), &format!("to {method} {target}"))?;
     }
     Ok(Pass::Plainly)
 }

@@ -16,6 +16,8 @@ mod conventions;
 mod framing;
 mod requests;
 
+mod exposure;
+
 mod robust;
 
 mod durable;
@@ -23,6 +25,8 @@ mod durable;
 mod torn;
 
 mod crash;
+
+mod handover;
 
 pub(crate) mod table;
 

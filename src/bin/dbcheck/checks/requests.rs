@@ -278,7 +278,7 @@ fn bad_escape(run: &mut Run) -> Outcome {
         // Where missing keys have no answer, one that is there is asked for, or none.
         let asks = run.needs_missing().is_ok()
             || !run.client.dialect.works
-            || run.client.set(text, "v").is_stored(&run.client.dialect);
+            || run.target.can_restart() && run.client.set(text, "v").is_stored(&run.client.dialect);
         if asks {
             answered(run.client.get(text), &format!("to a get of {text}"))?;
         }

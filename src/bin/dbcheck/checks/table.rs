@@ -2,7 +2,9 @@
 //! its neighbours' names.
 
 use crate::checks::check::Check;
-use crate::checks::{brief, conventions, crash, decoding, durable, framing, requests, robust};
+use crate::checks::{
+    brief, conventions, crash, decoding, durable, exposure, framing, handover, requests, robust,
+};
 
 /// All checks, in the order in which they run.
 pub(crate) fn all() -> impl Iterator<Item = &'static Check> {
@@ -12,9 +14,11 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Check> {
         conventions::CHECKS,
         framing::CHECKS,
         requests::CHECKS,
+        exposure::CHECKS,
         robust::CHECKS,
         durable::CHECKS,
         crash::CHECKS,
+        handover::CHECKS,
     ]
     .into_iter()
     .flatten()

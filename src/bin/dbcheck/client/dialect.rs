@@ -126,6 +126,11 @@ impl Dialect {
         self.place == Place::Query && paths == ("/set", "/get") && !self.bare_key
     }
 
+    /// How long after the answer to a set its pair is there for sure: next time it may take longer.
+    pub(crate) fn settles_in(&self) -> Option<Duration> {
+        self.late.map(|late| late * 2 + Duration::from_millis(20))
+    }
+
     /// Whether this answer to a set says that the pair is stored.
     pub(crate) fn accepts(&self, answer: &Answer) -> bool {
         answer.is_success() || self.redirects && answer.is_redirect()
@@ -141,7 +146,7 @@ impl Dialect {
         let redirects =
             if self.redirects { ", sends the client elsewhere after a set" } else { "" };
         let late = self.late.map_or(String::new(), |late| {
-            format!(", stores up to {} ms after it has answered", late.as_millis())
+            format!(", stores some {} ms after it has answered", late.as_millis())
         });
         format!("{} {target}{body}, GET {}{redirects}{late}", self.method, self.get("somekey"))
     }

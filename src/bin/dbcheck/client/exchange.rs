@@ -170,8 +170,8 @@ impl Client {
 
     /// Waits until what was set is stored.
     pub(crate) fn settle(&self) {
-        if let Some(late) = self.dialect.late {
-            thread::sleep(late);
+        if let Some(time) = self.dialect.settles_in() {
+            thread::sleep(time);
         }
     }
 

@@ -104,8 +104,8 @@ fn writer(
         let kept = Kept { key, value, later: Vec::new() };
         // What is stored later than it is said is acknowledged when it is there.
         let is_set = set.is_ok_and(|answer| client.dialect.accepts(&answer))
-            && client.dialect.late.is_none_or(|late| {
-                thread::sleep(late);
+            && client.dialect.settles_in().is_none_or(|time| {
+                thread::sleep(time);
                 let get = session.ask(&client.get_bytes(&kept.key));
                 get.is_ok_and(|answer| gives(client, &answer, &kept))
             });

@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 
-use crate::target::process;
+use crate::target::family::{self, Alone};
+use crate::target::{port, process};
 
 /// So much of a server's output is kept.
 const MOST_OUTPUT: usize = 16 << 10;
@@ -99,6 +100,30 @@ impl Launched {
             .map(|line| line.chars().filter(|c| !c.is_control()).take(200).collect())
             .collect();
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+
+    /// Sends a signal to the server alone, which listens on `port`, as a service manager does, and looks
+    /// what is left. That is ended too.
+    pub(crate) fn stop_alone(&mut self, signal: Signal, port: u16, grace: Duration) -> Alone {
+        let Some(server) = family::server(&port::listeners(port), self.group) else {
+            self.stop(Signal::KILL, grace);
+            return Alone::Unknown;
+        };
+        let _ = kill_process(server, signal);
+        let deadline = Instant::now() + grace;
+        while process::runs(server) && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(3));
+        }
+        let strays = self.strays();
+        let alone = if process::runs(server) {
+            Alone::Ignored
+        } else if self.wait_for_end(Duration::from_secs(1), &strays) {
+            Alone::Ended
+        } else {
+            Alone::Left(self.processes().into_iter().map(family::describe).collect())
+        };
+        self.stop(Signal::KILL, grace);
+        alone
     }
 
     /// Sends a signal to the whole group, and waits for the end; after `grace` it is SIGKILL. Says

@@ -12,6 +12,7 @@ pub(crate) mod borrowed;
 
 pub(crate) mod workplace;
 
+pub(crate) mod family;
 pub(crate) mod launch;
 
 pub(crate) mod greeting;

@@ -40,7 +40,7 @@ pub(crate) fn marked() -> Vec<Pid> {
 /// All processes, where the system tells.
 pub(crate) fn all() -> impl Iterator<Item = Pid> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    processes.filter_map(|process| Pid::from_raw(process.file_name().to_str()?.parse().ok()?))
+    processes.filter_map(|process| number(process.file_name().to_str()?))
 }
 
 /// Whether a process is in this group.
@@ -71,7 +71,12 @@ fn state(process: Pid) -> Option<(bool, Pid)> {
     let rest = String::from_utf8_lossy(rest);
     let mut words = rest.split_whitespace();
     let runs = words.next() != Some("Z");
-    Some((runs, Pid::from_raw(words.nth(1)?.parse().ok()?)?))
+    Some((runs, number(words.nth(1)?)?))
+}
+
+/// The process or group of this number. One that is about to end has a group of -1.
+pub(crate) fn number(text: &str) -> Option<Pid> {
+    text.parse().ok().filter(|&number| number > 0).and_then(Pid::from_raw)
 }
 
 #[cfg(test)]
@@ -79,6 +84,14 @@ mod tests {
     use std::process::{Command, Stdio};
 
     use super::*;
+
+    #[test]
+    fn a_number_that_no_process_has_is_none() {
+        for text in ["-1", "0", "x", ""] {
+            assert_eq!(number(text), None, "{text:?}");
+        }
+        assert!(number("1").is_some());
+    }
 
     #[test]
     fn finds_what_has_the_mark_and_nothing_else() {

@@ -17,6 +17,7 @@ use rustix::process::Signal;
 use crate::client::wire;
 use crate::target::borrowed::Borrowed;
 use crate::target::command::{Places, is_in_folder};
+use crate::target::family::{self, Alone};
 use crate::target::folder::Folder;
 use crate::target::greeting::{Greeting, Hello, Miss, NotUp, Wait, answers_at, not_up};
 use crate::target::launch::Launched;
@@ -146,6 +147,11 @@ impl Target {
         matches!(&self.origin, Origin::Command { command, .. } if is_in_folder(command))
     }
 
+    /// The folder that the checker has made, if the command uses it.
+    pub(crate) fn own_folder(&self) -> Option<&Path> {
+        self.owns_data().then(|| self.folder.path())
+    }
+
     /// Makes a fresh start possible where the checker made the folder: what is there goes.
     pub(crate) fn forget_data(&self) -> bool {
         self.owns_data()
@@ -156,6 +162,18 @@ impl Target {
     /// Starts it, where that is ours to do, and finds where it answers.
     pub(crate) fn start(&mut self) -> Result<SocketAddr, NotUp> {
         self.start_within(START)
+    }
+
+    /// Starts it on this port, once: where it can't have that, it is not waited for.
+    pub(crate) fn start_on(&mut self, port: u16) -> Result<SocketAddr, NotUp> {
+        let Origin::Command { command, .. } = self.origin.clone() else {
+            return Err(not_up("it was not started from here"));
+        };
+        let time = self.start_time * 5 + Duration::from_secs(4);
+        self.launch(&command, port, time).map_err(|(miss, output)| {
+            let (Miss::Stranger(sentence) | Miss::Other(sentence)) = miss;
+            NotUp { sentence, output }
+        })
     }
 
     /// The same, for a server that may rightly refuse to start: no longer than several times what
@@ -262,6 +280,17 @@ impl Target {
             self.grace = SHORT_GRACE;
         }
         in_time
+    }
+
+    /// Sends the signal to the server alone, which listens on this port, and ends what is left then.
+    pub(crate) fn stop_alone(&mut self, signal: Signal, port: u16) -> Alone {
+        let launched = self.launched.take();
+        launched.map_or(Alone::Unknown, |mut l| l.stop_alone(signal, port, self.grace))
+    }
+
+    /// The folders that the processes which listen on this port work in.
+    pub(crate) fn working_folders(&self, port: u16) -> Vec<PathBuf> {
+        if self.launched.is_some() { family::folders(&port::listeners(port)) } else { Vec::new() }
     }
 
     /// Whether it was started, and not ended by us since.
