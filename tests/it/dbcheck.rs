@@ -260,7 +260,7 @@ fn sixty_thousand_interim_responses_reach_a_verdict() {
 /// Some servers end on a get while nothing is set.
 #[test]
 fn begins_as_a_user_would_with_a_set() {
-    let (said, heard) = std::sync::mpsc::channel();
+    let (said, requests) = std::sync::mpsc::channel();
     let address = strange_server(move |mut stream| {
         let mut head = [0; 4096];
         let read = stream.read(&mut head).unwrap_or(0);
@@ -268,7 +268,7 @@ fn begins_as_a_user_would_with_a_set() {
         let _ = stream.write_all(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
     });
     run(&["--addr", &address, "--only", "brief-form"]);
-    let first: Vec<String> = heard.try_iter().take(4).collect();
+    let first: Vec<String> = requests.try_iter().take(4).collect();
     // Nothing was accepted, so nothing is asked for.
     assert!(first.len() == 4 && first.iter().all(|head| head.contains(" /set?")), "{first:#?}");
 }
