@@ -42,8 +42,13 @@
 //!   memory          the map alone
 //!   file            the map, kept in a file
 //!   journal         one line for each set, before it counts
+//!   writer          the file, and what is known of it
+//!   retry           not at once, and not said twice
 //!   record          what the line looks like
-//!   disk            what the file promises
+//!   disk            the calls on which it all rests
+//!   data_file       whose the name is
+//!   beside          the files that it has beside it
+//!   tail            what a crash leaves
 //!   replay          at the start, line by line
 //!   snapshot        one line for each pair
 //!   compaction      now and then, a smaller file

@@ -20,12 +20,12 @@
 //!
 //! Next: [`crate::watch`], from where all this can be seen.
 
-use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
-use crate::store::disk::Replacement;
+use crate::store::beside::Replacement;
+use crate::store::disk::OpenFile;
 use crate::store::journal::Journal;
 use crate::store::map::Map;
 use crate::store::snapshot::{self, Size};
@@ -50,7 +50,7 @@ pub(crate) fn run(
 ) -> io::Result<()> {
     let (replacement, old, before) = {
         let writer = journal.writer();
-        (writer.data().begin_replacement()?, writer.data().reader()?, writer.size())
+        (writer.data().begin_replacement()?, writer.data().file().clone(), writer.size())
     };
     before.say(FileStep::Compacting, Some(map.len()));
     let mut snapshot = snapshot::write(&replacement, map, &go_on)?;
@@ -70,6 +70,8 @@ pub(crate) fn run(
     snapshot.say(FileStep::Copied, None);
 
     let mut writer = journal.writer();
+    // Has somebody appended to it, or taken its name?
+    writer.look()?;
     if !writer.is_trusted() {
         return Err(io::Error::other("the old file could not be synced meanwhile"));
     }
@@ -82,12 +84,12 @@ pub(crate) fn run(
 }
 
 /// Appends a range of the old file to the new one, and returns how long it is.
-fn copy(old: &File, range: Range<u64>, new: &Replacement) -> io::Result<u64> {
+fn copy(old: &OpenFile, range: Range<u64>, new: &Replacement) -> io::Result<u64> {
     let mut buffer = vec![0; LITTLE];
     let mut at = range.start;
     while at < range.end {
         let piece = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(buffer.len());
-        old.read_exact_at(&mut buffer[..piece], at)?;
+        old.file.read_exact_at(&mut buffer[..piece], at)?;
         new.append(&buffer[..piece])?;
         at += piece as u64;
     }

@@ -1,30 +1,21 @@
-//! The data file: opened once, locked, and replaced only as a whole.
+//! The disk: the five calls to the operating system on which durability rests.
 //!
-//! 1. One server at a time. The lock is on the file itself, so that no second file lies about; it
-//!    ends with the process, however that ends. Each replacement is locked before it takes the
-//!    name, and whoever opened the old file looks again after locking: the name may have moved.
-//! 2. Symbolic links are followed once, at the start: a snapshot replaces the file that the link
-//!    points to, not the link.
-//! 3. A new file is for its owner alone (0600), a replacement has the mode of what it replaces.
-//! 4. A name is durable only when the *folder* is synced. That step is the one that naive versions
-//!    of "write a temporary file and rename it" leave out.
+//! They are the methods of a trait, so that a test can watch their order, make each of them fail, and
+//! ask what a loss of power would leave.
 //!
-//! The five calls on which durability rests are the methods of [`Disk`], so that a test can watch
-//! their order and make each of them fail.
+//! The naive version calls [`File`] wherever it needs to, and nobody ever sees an fsync fail.
 //!
-//! Next: [`crate::store::replay`], which reads the file at the start.
+//! Next: [`crate::store::data_file`], the file that the lines are in.
 
 use std::fmt::Debug;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
-
 /// The calls to the operating system on which durability rests.
-pub trait Disk: Debug + Send + Sync {
+pub(crate) trait Disk: Debug + Send + Sync {
     /// Writes all of `bytes` at the end of `file`.
     ///
     /// # Errors
@@ -69,119 +60,59 @@ pub trait Disk: Debug + Send + Sync {
 
 /// The operating system.
 #[derive(Debug)]
-pub struct RealDisk;
+pub(crate) struct RealDisk;
 
 impl Disk for RealDisk {}
 
-/// The data file, open and locked.
-#[derive(Debug)]
-pub struct DataFile {
-    file: File,
-    path: PathBuf,
-    disk: Arc<dyn Disk>,
+/// Which file it is, whatever its name: the device and the inode. No other file has the two as long
+/// as this one is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Id(u64, u64);
+
+impl Id {
+    pub(crate) fn of(metadata: &fs::Metadata) -> Self {
+        Id(metadata.dev(), metadata.ino())
+    }
 }
 
-/// A file that is about to take the place of the data file. It is removed if it never does.
-#[derive(Debug)]
-pub struct Replacement {
-    file: File,
-    path: PathBuf,
-    disk: Arc<dyn Disk>,
+/// An open file on a disk. A clone is the same open file, for another thread.
+#[derive(Debug, Clone)]
+pub(crate) struct OpenFile {
+    pub(crate) file: Arc<File>,
+    pub(crate) disk: Arc<dyn Disk>,
 }
 
-impl Replacement {
+impl OpenFile {
+    pub(crate) fn new(file: File, disk: &Arc<dyn Disk>) -> Self {
+        OpenFile { file: Arc::new(file), disk: Arc::clone(disk) }
+    }
+
     /// As [`Disk::append`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn append(&self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn append(&self, bytes: &[u8]) -> io::Result<()> {
         self.disk.append(&self.file, bytes)
     }
 
     /// As [`Disk::sync`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn sync(&self) -> io::Result<()> {
+    pub(crate) fn sync(&self) -> io::Result<()> {
         self.disk.sync(&self.file)
-    }
-}
-
-impl Drop for Replacement {
-    fn drop(&mut self) {
-        // After the rename there is nothing left under this name.
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
-impl DataFile {
-    /// Opens the file at `path`, makes it if need be, and locks it.
-    ///
-    /// # Errors
-    /// Where it can't be read and written, is no plain file, or another server has it.
-    pub fn open(path: &Path, disk: &Arc<dyn Disk>) -> anyhow::Result<Self> {
-        loop {
-            let file = OpenOptions::new()
-                .read(true)
-                .append(true)
-                .create(true)
-                .mode(0o600)
-                .open(path)
-                .with_context(|| {
-                    let name = path.display();
-                    format!("cannot open {name} to read and write: give another file with --data")
-                })?;
-            let found =
-                file.metadata().with_context(|| format!("cannot look at {}", path.display()))?;
-            if !found.is_file() {
-                bail!("{} is not a plain file: give another with --data", path.display());
-            }
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => bail!(
-                    "another server has {} open: stop it, or give another file with --data",
-                    path.display()
-                ),
-                Err(TryLockError::Error(error)) => {
-                    return Err(error).with_context(|| format!("cannot lock {}", path.display()));
-                }
-            }
-            let path = fs::canonicalize(path)
-                .with_context(|| format!("cannot find {} again", path.display()))?;
-            if fs::metadata(&path).is_ok_and(|now| now.ino() == found.ino()) {
-                let data = DataFile { file, path, disk: Arc::clone(disk) };
-                // Only a process that held the lock makes this file, and we hold it now.
-                let _ = fs::remove_file(data.replacement_path());
-                // The file, or its last replacement, may be new: its name has to be durable too.
-                data.sync_folder().with_context(|| {
-                    format!("cannot sync the folder of {}", data.path.display())
-                })?;
-                return Ok(data);
-            }
-            // A compaction replaced the file between our open and our lock: that server has just
-            // ended, or it still holds the lock on the new file.
-        }
-    }
-
-    /// Where it is, symbolic links resolved.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     /// How many bytes it has.
-    ///
-    /// # Errors
-    /// Those of the operating system.
-    pub fn length(&self) -> io::Result<u64> {
+    pub(crate) fn length(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }
 
+    /// Cuts it to `length` bytes. It never becomes longer: that would fill it with zeros.
+    pub(crate) fn cut(&self, length: u64) -> io::Result<()> {
+        let now = self.length()?;
+        if now < length {
+            return Err(io::Error::other("the data file is shorter than it was"));
+        }
+        if now == length { Ok(()) } else { self.disk.truncate(&self.file, length) }
+    }
+
     /// Reads what is at `offset`, and returns how many bytes that was; 0 at the end.
-    ///
-    /// # Errors
-    /// Those of the operating system.
-    pub fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+    pub(crate) fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
         loop {
             match self.file.read_at(bytes, offset) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -190,81 +121,22 @@ impl DataFile {
         }
     }
 
-    /// As [`Disk::append`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn append(&self, bytes: &[u8]) -> io::Result<()> {
-        self.disk.append(&self.file, bytes)
+    /// Whether it is the same open file.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.file, &other.file)
     }
+}
 
-    /// As [`Disk::sync`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn sync(&self) -> io::Result<()> {
-        self.disk.sync(&self.file)
-    }
-
-    /// As [`Disk::truncate`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn truncate(&self, length: u64) -> io::Result<()> {
-        self.disk.truncate(&self.file, length)
-    }
-
-    /// A second handle on the same open file, for another thread to read from.
-    ///
-    /// # Errors
-    /// Those of the operating system.
-    pub fn reader(&self) -> io::Result<File> {
-        self.file.try_clone()
-    }
-
-    /// Makes an empty file beside this one, with the same owner and mode, locked.
-    ///
-    /// # Errors
-    /// Those of the operating system.
-    pub fn begin_replacement(&self) -> io::Result<Replacement> {
-        let path = self.replacement_path();
-        let file =
-            OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(&path)?;
-        let disk = Arc::clone(&self.disk);
-        let replacement = Replacement { file, path, disk };
-        let old = self.file.metadata()?;
-        let new = replacement.file.metadata()?;
-        if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
-            // Where this is not allowed, the old file goes on: others than before must not read it.
-            fchown(&replacement.file, Some(old.uid()), Some(old.gid()))?;
-        }
-        replacement.file.set_permissions(old.permissions())?;
-        replacement.file.try_lock()?;
-        Ok(replacement)
-    }
-
-    /// Puts the replacement, which must be synced, in the place of this file.
-    ///
-    /// # Errors
-    /// Where the rename failed, this is still the old file.
-    pub fn become_replacement(&mut self, mut replacement: Replacement) -> io::Result<()> {
-        self.disk.rename(&replacement.path, &self.path)?;
-        std::mem::swap(&mut self.file, &mut replacement.file);
-        Ok(())
-    }
-
-    /// Makes the last rename durable.
-    ///
-    /// # Errors
-    /// See [`Disk::sync_folder`].
-    pub fn sync_folder(&self) -> io::Result<()> {
-        self.disk.sync_folder(self.path.parent().unwrap_or(Path::new("/")))
-    }
-
-    fn replacement_path(&self) -> PathBuf {
-        let mut name = self.path.clone().into_os_string();
-        name.push(".snapshot-tmp");
-        name.into()
+/// An error of the disk, as people are told of it: a part of a sentence.
+pub(crate) fn in_words(error: &io::Error) -> String {
+    match error.kind() {
+        // A sentence of ours.
+        _ if error.get_ref().is_some() => error.to_string(),
+        io::ErrorKind::StorageFull => "the disk is full".into(),
+        io::ErrorKind::QuotaExceeded => "the disk quota is used up".into(),
+        io::ErrorKind::FileTooLarge => "the data file may not grow any larger".into(),
+        io::ErrorKind::ReadOnlyFilesystem => "the file system is read-only".into(),
+        _ => format!("the disk reports an error: {error}"),
     }
 }
 
@@ -272,4 +144,33 @@ impl DataFile {
 pub(crate) mod faulty;
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use io::ErrorKind as K;
+
+    use super::*;
+
+    #[test]
+    fn errors_of_the_disk_are_told_in_words() {
+        for (error, words) in [
+            (K::StorageFull.into(), "the disk is full"),
+            (K::QuotaExceeded.into(), "the disk quota is used up"),
+            (K::FileTooLarge.into(), "the data file may not grow any larger"),
+            (K::ReadOnlyFilesystem.into(), "the file system is read-only"),
+            (K::PermissionDenied.into(), "the disk reports an error: permission denied"),
+            (io::Error::new(K::StorageFull, "all of it is gone"), "all of it is gone"),
+        ] {
+            assert_eq!(in_words(&error), words);
+        }
+    }
+
+    #[test]
+    fn a_cut_never_makes_a_file_longer() {
+        let file = tempfile::tempfile().unwrap();
+        let file = OpenFile::new(file, &(Arc::new(RealDisk) as Arc<dyn Disk>));
+        file.append(b"abc").unwrap();
+        file.cut(4).unwrap_err();
+        assert_eq!(file.length().unwrap(), 3);
+        file.cut(1).unwrap();
+        assert_eq!(file.length().unwrap(), 1);
+    }
+}

@@ -7,40 +7,38 @@
 //! ```text
 //!  keep() ──no batch is open: opens one──▶ lead(): waits for the writer, while others join
 //!    │ a batch is open                        │ closes the batch
-//!    │                                        │ Writer::append()   one write, one fdatasync
+//!    │                                        │ Writer::write()    one write, one fdatasync
 //!    ▼                                        │ Map::insert()      in file order
 //!  joins it, waits ◀──────outcome─────────────┘
-//!
-//!  trusted ──append or sync fails for good──▶ not trusted ──start_over()──▶ trusted
 //! ```
 //!
 //! 1. The map gets a pair after the file has it, and with `--sync always` after the disk has it:
 //!    no reader sees a value that a crash could still take back.
 //! 2. The map and the file see sets in the same order, so that the last line of a key is the
 //!    value that was read before the restart.
-//! 3. A write that fails is undone by cutting the file. A *sync* that fails can't be undone or
-//!    repeated: nobody knows what the disk holds, and the next sync may say "fine" about data that
-//!    is gone. The file is then replaced at once by a snapshot of the map. Where that fails too, it
-//!    is cut to what was answered, and a later set tries the snapshot again, at most once a second,
-//!    before anything is appended.
+//! 3. Whoever leads a batch says what became of it, also where it panics: nobody waits for ever.
+//! 4. What is synced in the background needs no lock for as long as the disk takes; what became of it
+//!    does.
 //!
 //! The naive version holds one lock around append, sync and insert: right, and sixty-four clients
 //! wait for sixty-four syncs in a row.
 //!
-//! Next: [`crate::store::record`], how a line looks.
+//! Next: [`crate::store::writer`], what is known of the file.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::Duration;
 
 use crate::lock::lock;
-use crate::store::disk::{DataFile, Replacement};
+use crate::store::data_file::DataFile;
+use crate::store::disk::in_words;
 use crate::store::map::Map;
 use crate::store::record;
 use crate::store::replay::Replayed;
-use crate::store::snapshot::{self, Size};
-use crate::watch::stage::{FileStep, Stage, reached};
+use crate::store::snapshot::Size;
+use crate::store::writer::{Lines, Writer};
+use crate::watch::stage::{Stage, reached};
 
 /// When a set is safe from a loss of power. It is always safe from the death of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,14 +52,16 @@ pub enum SyncWhen {
 }
 
 /// Why a pair was not kept: a part of a sentence, for the client.
-pub type NotKept = Arc<str>;
+pub(crate) type NotKept = Arc<str>;
 
 /// The file, and the sets that wait for it.
 #[derive(Debug)]
-pub struct Journal {
+pub(crate) struct Journal {
     /// The batch that sets can still join: it waits for the writer.
     open: Mutex<Option<Batch>>,
     writer: Mutex<Writer>,
+    /// Held by whoever syncs in the background: who comes meanwhile waits for what becomes of it.
+    syncing: Mutex<()>,
     when: SyncWhen,
     /// How many batches there have been.
     batches: AtomicU64,
@@ -73,42 +73,18 @@ struct Batch {
     number: u64,
     lines: Vec<u8>,
     sets: Vec<(Box<str>, Box<str>)>,
-    outcome: Arc<RwLock<Outcome>>,
+    outcome: Arc<Outcome>,
 }
 
-/// What became of a batch. The set that leads it holds the lock around this until it is known: to
-/// ask for it is to wait for it, and all who wait are woken at once. It stays unknown where the
-/// leading thread panicked.
-type Outcome = Option<Result<(), NotKept>>;
-
-/// The file and what is known of it.
-#[derive(Debug)]
-pub(crate) struct Writer {
-    data: DataFile,
-    /// How long the file is, by what succeeded.
-    length: u64,
-    /// How many records it has, live and dead.
-    records: u64,
-    /// Whether the disk holds what we think: false after a failed sync.
-    trusted: bool,
-    /// Whether something was appended since the last sync.
-    dirty: bool,
-    /// No replacement is tried before this: each costs as much as the whole file.
-    retry_at: Option<Instant>,
-}
+/// What became of a batch, once that is known.
+type Outcome = OnceLock<Result<(), NotKept>>;
 
 impl Journal {
     pub(crate) fn new(data: DataFile, replayed: &Replayed, when: SyncWhen) -> Self {
         Journal {
             open: Mutex::default(),
-            writer: Mutex::new(Writer {
-                data,
-                length: replayed.length,
-                records: replayed.records,
-                trusted: true,
-                dirty: false,
-                retry_at: None,
-            }),
+            writer: Mutex::new(Writer::new(data, replayed)),
+            syncing: Mutex::default(),
             when,
             batches: AtomicU64::new(0),
         }
@@ -126,19 +102,15 @@ impl Journal {
             reached(Stage::Joined { batch: batch.number, leads: false });
             let outcome = Arc::clone(&batch.outcome);
             drop(open);
-            let outcome = outcome.read().unwrap_or_else(PoisonError::into_inner);
-            let unknown = || Err("the server failed on it".into());
-            return outcome.clone().unwrap_or_else(unknown).map(|()| None);
+            return outcome.wait().clone().map(|()| None);
         }
         let batch = open.insert(self.new_batch());
         batch.add(key, value);
         reached(Stage::Joined { batch: batch.number, leads: true });
-        let outcome = Arc::clone(&batch.outcome);
-        // Nobody else knows of it yet, so this does not wait.
-        let mut outcome = outcome.write().unwrap_or_else(PoisonError::into_inner);
+        let leader = Leader(Arc::clone(&batch.outcome));
         drop(open);
         let (result, size) = self.lead(map);
-        *outcome = Some(result.clone());
+        leader.tell(result.clone());
         result.map(|()| Some(size))
     }
 
@@ -175,7 +147,8 @@ impl Journal {
 
     /// Puts a batch into the file, and then into `map`.
     fn commit(&self, writer: &mut Writer, batch: Batch, map: &Map) -> Result<(), NotKept> {
-        let result = writer.write(&batch, self.when, map);
+        let lines = Lines { bytes: &batch.lines, sets: batch.sets.len(), batch: batch.number };
+        let result = writer.write(lines, self.when == SyncWhen::Always, map);
         if result.is_ok() {
             for (key, value) in batch.sets {
                 map.insert(key, value);
@@ -186,15 +159,30 @@ impl Journal {
 
     /// Syncs what was appended since the last sync. Where a sync has failed, the file is rewritten:
     /// what was answered without one may be on no disk.
+    ///
+    /// # Errors
+    /// Where what was answered may be on no disk.
     pub(crate) fn sync(&self, map: &Map) -> io::Result<()> {
-        let mut writer = lock(&self.writer);
-        // Its error is of interest only where the rewrite fails too, and that has its own.
-        let _ = writer.sync();
-        if writer.trusted {
-            return Ok(());
+        let _syncing = lock(&self.syncing);
+        let unsynced = self.writer().take_unsynced();
+        if let Some(file) = unsynced
+            && file.sync().is_err()
+        {
+            // The error is of interest only where the rewrite fails too, and that has its own.
+            self.writer().sync_failed(&file);
         }
-        writer.retry_at = None;
-        writer.start_over(map)
+        let mut writer = self.writer();
+        if writer.is_trusted() { Ok(()) } else { writer.start_over(map) }
+    }
+
+    /// The last sync, after which nothing is set any more.
+    ///
+    /// # Errors
+    /// Where what was answered may be on no disk, or not in the file that has the name.
+    pub(crate) fn close(&self, map: &Map) -> io::Result<()> {
+        self.writer().hurry();
+        self.sync(map)?;
+        self.writer().look()
     }
 
     /// How large the file is.
@@ -208,105 +196,6 @@ impl Journal {
     }
 }
 
-impl Writer {
-    fn write(&mut self, batch: &Batch, when: SyncWhen, map: &Map) -> io::Result<()> {
-        if !self.trusted {
-            self.start_over(map)?;
-        }
-        let result = self.append(batch, when, map.len());
-        // At once, so that what is refused now is not in the file after a restart. Where it does
-        // not work, the next set tries again, and until then cutting the file does what it can.
-        if !self.trusted && self.start_over(map).is_err() {
-            let _ = self.data.truncate(self.length);
-        }
-        result
-    }
-
-    fn append(&mut self, batch: &Batch, when: SyncWhen, keys: usize) -> io::Result<()> {
-        if let Err(error) = self.data.append(&batch.lines) {
-            // Part of it may be there, and whole lines too. Where even cutting fails, that part is
-            // not ours to build on.
-            self.trusted = self.data.truncate(self.length).is_ok();
-            self.dirty = true;
-            if when == SyncWhen::Always {
-                // The cut has to survive a loss of power as well. Where it may not, the file is
-                // not trusted any more.
-                let _ = self.sync();
-            }
-            return Err(error);
-        }
-        self.dirty = true;
-        let before = self.size();
-        self.length += batch.lines.len() as u64;
-        self.records += batch.sets.len() as u64;
-        // Everything is in order by now: an observer may panic.
-        let (Batch { number: batch, lines, sets, .. }, at) = (batch, before.bytes);
-        let (batch, sets, records) = (*batch, sets.len(), self.records);
-        reached(Stage::Journaled { batch, lines, sets, at, records, keys });
-        if when == SyncWhen::Always {
-            if let Err(error) = self.sync() {
-                (self.length, self.records) = (before.bytes, before.records);
-                return Err(error);
-            }
-            reached(Stage::Synced { batch, sets, bytes: lines.len(), at });
-        }
-        Ok(())
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        if !self.dirty || !self.trusted {
-            return Ok(());
-        }
-        let result = self.data.sync();
-        self.trusted = result.is_ok();
-        self.dirty = false;
-        result
-    }
-
-    /// Replaces a file that can't be trusted any more by a snapshot of the map, which has all that
-    /// was ever answered.
-    fn start_over(&mut self, map: &Map) -> io::Result<()> {
-        let now = Instant::now();
-        if self.retry_at.is_some_and(|at| now < at) {
-            return Err(io::Error::other("the data file has to be rewritten after a failed sync"));
-        }
-        self.retry_at = Some(now + Duration::from_secs(1));
-        let replacement = self.data.begin_replacement()?;
-        let snapshot = snapshot::write(&replacement, map, || Ok(()))?;
-        self.replace(replacement, snapshot)?;
-        snapshot.say(FileStep::StartedOver, Some(map.len()));
-        self.retry_at = None;
-        Ok(())
-    }
-
-    /// Puts a replacement of this size in the place of the file. Returns when that is durable.
-    pub(crate) fn replace(&mut self, replacement: Replacement, snapshot: Size) -> io::Result<()> {
-        replacement.sync()?;
-        snapshot.say(FileStep::Synced, None);
-        self.data.become_replacement(replacement)?;
-        snapshot.say(FileStep::Renamed, None);
-        (self.length, self.records) = (snapshot.bytes, snapshot.records);
-        self.dirty = false;
-        // A rename that may not last is as good as no file: see the third rule above.
-        self.trusted = false;
-        self.data.sync_folder()?;
-        self.trusted = true;
-        Ok(())
-    }
-
-    pub(crate) fn data(&self) -> &DataFile {
-        &self.data
-    }
-
-    pub(crate) fn size(&self) -> Size {
-        Size { bytes: self.length, records: self.records }
-    }
-
-    pub(crate) fn is_trusted(&self) -> bool {
-        self.trusted
-    }
-}
-
 impl Batch {
     fn add(&mut self, key: &str, value: &str) {
         record::write(&mut self.lines, key, value);
@@ -314,17 +203,19 @@ impl Batch {
     }
 }
 
-/// An error of the disk, as the client is told of it.
-fn in_words(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::StorageFull => "the disk is full".into(),
-        io::ErrorKind::QuotaExceeded => "the disk quota is used up".into(),
-        // The name of the replacement is taken, by the one that a compaction writes.
-        io::ErrorKind::AlreadyExists => {
-            "the data file has to be rewritten, and is being compacted".into()
-        }
-        io::ErrorKind::FileTooLarge => "the data file may not grow any larger".into(),
-        _ => format!("the disk reports an error: {error}"),
+/// Whoever leads a batch. All who have joined it wait until this has told them what became of it.
+struct Leader(Arc<Outcome>);
+
+impl Leader {
+    fn tell(&self, outcome: Result<(), NotKept>) {
+        let _ = self.0.set(outcome);
+    }
+}
+
+impl Drop for Leader {
+    fn drop(&mut self) {
+        // Only after a panic: what was told stays.
+        self.tell(Err("the server failed on it".into()));
     }
 }
 

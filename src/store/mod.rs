@@ -6,12 +6,17 @@
 //! Next: [`crate::store::engine`], what is asked of a place for pairs.
 
 pub mod engine;
-pub mod map;
+mod map;
 pub mod memory;
 pub mod file;
 pub mod journal;
-pub mod record;
-pub mod disk;
-pub mod replay;
-pub mod snapshot;
-pub mod compaction;
+mod writer;
+mod retry;
+mod record;
+mod disk;
+mod data_file;
+mod beside;
+mod tail;
+mod replay;
+mod snapshot;
+mod compaction;

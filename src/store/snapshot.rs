@@ -11,7 +11,7 @@
 
 use std::io;
 
-use crate::store::disk::Replacement;
+use crate::store::beside::Replacement;
 use crate::store::map::{Map, SHARDS};
 use crate::watch::stage::{FileStep, Stage, reached};
 

@@ -226,7 +226,8 @@ fn damage_in_the_middle_refuses_to_start_and_changes_nothing() {
     for (damage, line) in [
         (&b"{\"key\":\"b\",\"va\n"[..], 2),
         (b"{\"key\":\"b\",\"value\":\"v\"\n", 2),
-        (b"\0\0\0\0\0\0\0\0\n", 2),
+        (b"{\"key\":\"b\",\"val\0ue\":\"v\"}\n", 2),
+        (b"[\"b\",\"v\"]\n", 2),
         (b"{\"key\":\"\xFF\",\"value\":\"v\"}\n", 2),
         (b"{\"key\":\"b\"}\n", 2),
         (b"{\"key\":\"b\",\"value\":\"v\"}{\"key\":\"c\",\"value\":\"v\"}\n", 2),
@@ -237,12 +238,137 @@ fn damage_in_the_middle_refuses_to_start_and_changes_nothing() {
             let bytes = [&good("a")[..], damage, &last].concat();
             fs::write(&data, &bytes).unwrap();
             let sentence = refused(&data);
-            let place = format!("{}, line {line},", data.display());
+            let at = good("a").len() + line - 2;
+            let place = format!("{}, line {line}, at byte {at}, is not a record", data.display());
             assert!(sentence.contains(&place), "{sentence}");
+            assert!(sentence.contains("fix or remove that line, or give another"), "{sentence}");
             assert_eq!(fs::read(&data).unwrap(), bytes, "{sentence}");
             assert_eq!(names(folder.path()), ["data.jsonl"]);
         }
     }
+}
+
+/// Half of what we write is never whole JSON, nor anybody else's line.
+#[test]
+fn a_file_that_is_somebodys_is_refused_and_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data.jsonl");
+    let record = r#"{"key":"a","value":"1"}"#;
+    for (text, line) in [
+        (r#"{"somekey":"somevalue","city":"Oslo"}"#.to_string(), 1),
+        (r#"{"name":"my-app","version":"1.0.0"}"#.into(), 1),
+        (r#"{"key":"a","value":1}"#.into(), 1),
+        (r#"{"key":"a","val":"1"}"#.into(), 1),
+        (format!("{record}\n{record}\n{{\"key\":\"b\",\"value\":2}}"), 3),
+        (format!("{record}{record}"), 1),
+        (format!("{record}\n{record}{record}"), 2),
+        (format!("{record} // my note"), 1),
+        (format!("{record}\r{record}\r"), 1),
+        (format!("[{record}]"), 1),
+        (format!("{record}\n[\"b\",\"v\"]"), 2),
+        (format!("{record}\n{{\"key\": \"b\", \"val"), 2),
+        (format!("{record}\nremember the milk"), 2),
+    ] {
+        fs::write(&data, &text).unwrap();
+        let sentence = refused(&data);
+        let at = text.rfind('\n').map_or(0, |newline| newline + 1);
+        let place = format!("{}, line {line}, at byte {at}, is not a record", data.display());
+        assert!(sentence.contains(&place), "{sentence}");
+        assert_eq!(fs::read_to_string(&data).unwrap(), text);
+        assert_eq!(names(folder.path()), ["data.jsonl"]);
+    }
+}
+
+#[test]
+fn what_a_loss_of_power_left_behind_zeros_is_cut_off_and_kept() {
+    let line = |key: &str| format!("{{\"key\":\"{key}\",\"value\":\"v\"}}\n").into_bytes();
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let data = folder.path().join("data.jsonl");
+    let aside = folder.path().join(format!("data.jsonl.cut-at-{}", line("a").len()));
+    for (key, again) in [("b", ""), ("c", "-2")] {
+        let behind = [&[0; 4096][..], &line(key)].concat();
+        fs::write(&data, [&line("a")[..], &behind].concat()).unwrap();
+        let server = Server::start_in(Arc::clone(&folder), &[]);
+        expect(&mut server.connect(), "a", Some("v"));
+        expect(&mut server.connect(), key, None);
+        let (_, stderr) = killed(server);
+        let aside = PathBuf::from(format!("{}{again}", aside.display()));
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert!(stderr.contains(&format!("kept in {}\n", aside.display())), "{stderr}");
+        assert!(stderr.contains(&format!("line 2, at byte {}", line("a").len())), "{stderr}");
+        assert_eq!(fs::read(&data).unwrap(), line("a"));
+        assert_eq!(fs::read(&aside).unwrap(), behind);
+        let (_, stderr) = killed(Server::start_in(Arc::clone(&folder), &[]));
+        assert_eq!(stderr, "");
+    }
+    assert_eq!(names(folder.path()).len(), 3);
+}
+
+#[test]
+fn a_file_that_was_removed_moved_or_replaced_takes_no_sets_and_is_not_overwritten() {
+    let server = Server::start(&["--compact-over", "0"]);
+    let (data, elsewhere) = (server.data(), server.folder.path().join("elsewhere"));
+    let mut wire = server.connect();
+    assert_eq!(set(&mut wire, "a", "1").status, 200);
+    let sentence = "Nothing was stored: the data file was removed, moved or replaced; put it back, \
+                    or start the server again.";
+    for replaced in [false, true] {
+        fs::rename(&data, &elsewhere).unwrap();
+        if replaced {
+            fs::write(&data, "a backup\n").unwrap();
+        }
+        for count in 0..10 {
+            let answer = set(&mut wire, "a", &count.to_string());
+            assert_eq!((answer.status, answer.text()), (500, sentence));
+            expect(&mut wire, "a", Some("1"));
+        }
+        if replaced {
+            assert_eq!(fs::read_to_string(&data).unwrap(), "a backup\n");
+        }
+        fs::rename(&elsewhere, &data).unwrap();
+        assert_eq!(set(&mut wire, "a", "1").status, 200);
+        let warnings = server.stderr.lock().unwrap().matches("warning").count();
+        assert_eq!(warnings, 1 + usize::from(replaced), "one for each time");
+    }
+    // Another server has a new file of that name, and what it answered is its own.
+    fs::remove_file(&data).unwrap();
+    let other = Server::start_in(Arc::clone(&server.folder), &[]);
+    assert_eq!(set(&mut other.connect(), "theirs", "1").status, 200);
+    for count in 0..50 {
+        assert_eq!(set(&mut wire, "a", &count.to_string()).status, 500);
+    }
+    assert_eq!(names(server.folder.path()), ["data.jsonl"]);
+    drop(wire);
+    server.signal("TERM");
+    let stderr = Arc::clone(&server.stderr);
+    let (code, stdout) = server.wait();
+    assert_eq!(code, Some(1), "{stdout}");
+    let stderr = stderr.lock().unwrap().clone();
+    let last = stderr.lines().last().unwrap();
+    assert!(last.contains("the data file was removed, moved or replaced"), "{stderr}");
+    let again = Server::start_in(killed(other).0, &[]);
+    expect(&mut again.connect(), "theirs", Some("1"));
+    again.stop();
+}
+
+#[test]
+fn a_file_with_a_long_name_is_compacted_too() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let data = folder.path().join("n".repeat(250));
+    let server =
+        Server::start_in(folder, &["--compact-over", "0", "--data", data.to_str().unwrap()]);
+    let mut wire = server.connect();
+    let before = fs::metadata(&data).unwrap().ino();
+    let mut count = 0;
+    wait_until("a compaction", || {
+        count += 1;
+        assert_eq!(set(&mut wire, "a", &count.to_string()).status, 200);
+        fs::metadata(&data).unwrap().ino() != before
+    });
+    expect(&mut wire, "a", Some(&count.to_string()));
+    drop(wire);
+    let (_, stderr) = killed(server);
+    assert_eq!(stderr, "");
 }
 
 /// How a full disk shows, and how there is room again.
@@ -668,4 +794,22 @@ fn sixty_four_writers_share_syncs() {
     let Some(calls) = calls else { return };
     let syncs = calls.iter().filter(|call| call.text.contains("fdatasync(")).count();
     assert!(syncs * 4 <= WRITERS * SETS, "{syncs} syncs for {} sets", WRITERS * SETS);
+}
+
+#[test]
+fn a_file_system_that_cannot_sync_folders_is_served_with_one_warning() {
+    // The folder is all that is synced with this call.
+    let fail = ["-e", "trace=fsync", "-e", "inject=fsync:error=EINVAL"];
+    let mut stderr = None;
+    let calls = traced(&["--compact-over", "0"], &fail, |server| {
+        let mut wire = server.connect();
+        set_until_compacted(&server, &mut wire, "a");
+        assert_eq!(set(&mut wire, "after", "1").status, 200);
+        drop(wire);
+        stderr = Some(killed(server).1);
+    });
+    let Some(calls) = calls else { return };
+    find(&calls, 0, &["fsync(", "EINVAL"]);
+    let stderr = stderr.unwrap();
+    assert_eq!(stderr.matches("cannot sync a folder").count(), 1, "{stderr}");
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
@@ -227,4 +228,61 @@ fn many_compactions_under_many_writers_lose_nothing() {
     let kept: Vec<_> = kept.iter().map(|(key, value)| (&**key, &**value)).collect();
     assert_eq!(kept.iter().collect::<BTreeSet<_>>().len(), 28);
     rig.expect(&kept);
+}
+
+/// The name may be another server's by now, or a backup's.
+#[test]
+fn a_name_that_was_lost_meanwhile_is_not_taken() {
+    let rig = Rig::new(SyncWhen::Always);
+    rig.set("a", "1").unwrap();
+    let (path, elsewhere) = (rig.path(), rig.folder.path().join("elsewhere"));
+    let once = AtomicBool::new(true);
+    let (from, to) = (path.clone(), elsewhere.clone());
+    rig.disk.watch(move |call| {
+        if call == "append new" && once.swap(false, SeqCst) {
+            fs::rename(&from, &to).unwrap();
+            fs::write(&from, "a backup\n").unwrap();
+        }
+        None
+    });
+    rig.compact().unwrap_err();
+    assert_eq!(fs::read(&path).unwrap(), b"a backup\n");
+    assert!(!rig.disk.calls().iter().any(|call| call == "rename"), "{:?}", rig.disk);
+    let mut found = names(&rig);
+    found.sort();
+    assert_eq!(found, ["data.jsonl", "elsewhere"]);
+    fs::rename(&elsewhere, &path).unwrap();
+    rig.compact().unwrap();
+    rig.expect(&[("a", "1")]);
+}
+
+#[test]
+fn what_another_program_appends_meanwhile_is_in_the_new_file() {
+    let rig = Rig::new(SyncWhen::Always);
+    rig.set("a", "1").unwrap();
+    let once = AtomicBool::new(true);
+    let path = rig.path();
+    rig.disk.watch(move |call| {
+        if call == "append new" && once.swap(false, SeqCst) {
+            let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+            file.write_all(b"{\"key\":\"theirs\",\"value\":\"1\"}\n").unwrap();
+        }
+        None
+    });
+    rig.compact().unwrap();
+    rig.set("b", "1").unwrap();
+    assert_eq!(rig.after_a_kill(), pairs(&[("a", "1"), ("b", "1"), ("theirs", "1")]));
+}
+
+#[test]
+fn a_file_with_the_longest_name_is_compacted_too() {
+    let name = "n".repeat(255);
+    let rig = Rig::new_at(SyncWhen::Always, |path| path.with_file_name(&name));
+    for number in 0..10 {
+        rig.set("a", &number.to_string()).unwrap();
+    }
+    rig.compact().unwrap();
+    assert_eq!(names(&rig), [&*name]);
+    let line = fs::read(rig.folder.path().join(&name)).unwrap();
+    assert_eq!(line, b"{\"key\":\"a\",\"value\":\"9\"}\n");
 }

@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::sync::Mutex;
 
+/// What the system writes at a time, in bytes.
+pub(crate) const PAGE: usize = 4096;
+
 use super::*;
 use crate::lock::lock;
 
@@ -93,7 +96,7 @@ impl FaultyDisk {
     }
 
     /// What the file with this name may hold after a loss of power now: what is synced, and as
-    /// much of the rest as happened to reach the disk.
+    /// much of the rest as happened to reach the disk. Of one write, that is some of its pages.
     pub(crate) fn after_power_loss(&self, path: &Path) -> Vec<Vec<u8>> {
         let state = lock(&self.state);
         let inode = state.names.get(path.file_name().unwrap());
@@ -103,6 +106,7 @@ impl FaultyDisk {
         let mut bytes = image.durable.clone();
         let mut all = vec![bytes.clone()];
         for change in &image.unsynced {
+            all.extend(change.in_part(&bytes));
             change.apply(&mut bytes);
             all.push(bytes.clone());
         }
@@ -146,6 +150,40 @@ impl State {
 }
 
 impl Change {
+    /// What a file of these bytes may hold when some pages of a write have reached the disk and others
+    /// have not. The new length may be there before all of them.
+    fn in_part(&self, before: &[u8]) -> Vec<Vec<u8>> {
+        let Change::Write { at, bytes: new } = self else { return Vec::new() };
+        let end = at + new.len();
+        let pages: Vec<_> = (at / PAGE..end.div_ceil(PAGE))
+            .map(|page| (page * PAGE).max(*at)..((page + 1) * PAGE).min(end))
+            .collect();
+        // Each subset where these are few; of many, those that lack one page, or have only one.
+        let subsets: Vec<u64> = match pages.len() {
+            0 => Vec::new(),
+            count @ 1..=4 => (0..(1 << count) - 1).collect(),
+            count => (0..count.min(63)).flat_map(|page| [!(1 << page), 1 << page]).collect(),
+        };
+        let mut all = Vec::new();
+        for subset in subsets {
+            let mut bytes = before.to_vec();
+            bytes.resize(bytes.len().max(end), 0);
+            for (number, page) in pages.iter().enumerate() {
+                if subset >> number.min(63) & 1 == 1 {
+                    bytes[page.clone()].copy_from_slice(&new[page.start - at..page.end - at]);
+                }
+            }
+            all.push(bytes);
+        }
+        // The length, too, may have got part of the way only.
+        for page in &pages {
+            let mut bytes = before.to_vec();
+            Change::Write { at: *at, bytes: new[..page.end - at].to_vec() }.apply(&mut bytes);
+            all.push(bytes);
+        }
+        all
+    }
+
     fn apply(&self, bytes: &mut Vec<u8>) {
         match self {
             Change::Write { at, bytes: new } => {

@@ -1,9 +1,12 @@
-//! The data file, and the disk of the other tests: is it as hostile as it says?
+//! The data file, its name, its lock, and what is beside it.
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
-use super::faulty::{Fault, FaultyDisk};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::*;
+use crate::store::disk::RealDisk;
+use crate::store::disk::faulty::{Fault, FaultyDisk};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
@@ -35,7 +38,7 @@ fn a_new_file_is_its_owners_alone_and_its_name_is_durable() {
     let data = DataFile::open(&path, &disk).unwrap();
     assert_eq!(faulty.take_calls(), ["sync folder"]);
     assert_eq!(mode(&path), 0o600);
-    data.append(b"\n").unwrap();
+    data.file().append(b"\n").unwrap();
     drop((data, disk, faulty));
 
     let faulty = Arc::new(FaultyDisk::default());
@@ -55,6 +58,36 @@ fn a_file_whose_name_may_not_last_is_not_opened() {
     let error = DataFile::open(&path, &disk).unwrap_err().to_string();
     assert!(error.contains("cannot sync the folder of"), "{error}");
     assert!(error.contains("data.jsonl"), "{error}");
+    assert!(error.contains("check the disk, or give another file"), "{error}");
+}
+
+/// A disk whose file system answers a sync of a folder with this error.
+#[derive(Debug)]
+struct Folders(Errno, AtomicUsize);
+
+impl Disk for Folders {
+    fn sync_folder(&self, _folder: &Path) -> io::Result<()> {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        Err(self.0.into())
+    }
+}
+
+#[test]
+fn a_file_system_that_cannot_sync_folders_is_served_and_asked_once() {
+    for errno in [Errno::INVAL, Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOSYS] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data.jsonl");
+        let folders = Arc::new(Folders(errno, AtomicUsize::new(0)));
+        let disk: Arc<dyn Disk> = Arc::clone(&folders) as _;
+        let mut data = DataFile::open(&path, &disk).unwrap();
+        replace(&mut data, b"new\n").unwrap();
+        assert_eq!(folders.1.load(Ordering::SeqCst), 1, "{errno}");
+    }
+    for errno in [Errno::IO, Errno::ACCESS, Errno::NOSPC] {
+        let folder = tempfile::tempdir().unwrap();
+        let disk: Arc<dyn Disk> = Arc::new(Folders(errno, AtomicUsize::new(0)));
+        DataFile::open(&folder.path().join("data.jsonl"), &disk).unwrap_err();
+    }
 }
 
 #[test]
@@ -118,7 +151,7 @@ fn what_never_replaced_the_file_is_removed() {
     let faulty = Arc::new(FaultyDisk::default());
     let disk: Arc<dyn Disk> = Arc::clone(&faulty) as _;
     let mut data = DataFile::open(&path, &disk).unwrap();
-    data.append(b"old\n").unwrap();
+    data.file().append(b"old\n").unwrap();
     for call in ["append new", "sync new", "rename"] {
         faulty.fail(call, Fault::Half);
         replace(&mut data, b"new\n").unwrap_err();
@@ -146,4 +179,25 @@ fn what_is_no_plain_file_is_not_taken() {
     let missing = folder.path().join("no/data.jsonl");
     let error = format!("{:#}", DataFile::open(&missing, &disk).unwrap_err());
     assert!(error.contains("no/data.jsonl"), "{error}");
+}
+
+#[test]
+fn looks_whose_the_name_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data.jsonl");
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let mut data = DataFile::open(&path, &disk).unwrap();
+    data.file().append(b"old\n").unwrap();
+    assert_eq!(data.look().unwrap(), 4);
+    let elsewhere = folder.path().join("elsewhere");
+    fs::rename(&path, &elsewhere).unwrap();
+    assert_eq!(data.look().unwrap_err().kind(), io::ErrorKind::NotFound);
+    fs::copy(&elsewhere, &path).unwrap();
+    assert_eq!(data.look().unwrap_err().kind(), io::ErrorKind::NotFound);
+    replace(&mut data, b"new\n").unwrap_err();
+    assert_eq!(fs::read(&path).unwrap(), b"old\n");
+    fs::rename(&elsewhere, &path).unwrap();
+    assert_eq!(data.look().unwrap(), 4);
+    replace(&mut data, b"larger\n").unwrap();
+    assert_eq!(data.look().unwrap(), 7);
 }

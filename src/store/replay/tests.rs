@@ -1,0 +1,207 @@
+//! Files cut, damaged and edited in all ways, and what a start makes of them.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::*;
+use crate::store::disk::{Disk, RealDisk};
+
+type Pairs = Vec<(String, String)>;
+
+/// What a file of these bytes holds after a replay, and the file's bytes then.
+fn replayed(path: &Path, bytes: &[u8]) -> anyhow::Result<(Pairs, Vec<u8>)> {
+    fs::write(path, bytes).unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let data = DataFile::open(path, &disk)?;
+    let mut pairs = Vec::new();
+    let replayed = replay(&data, |record| {
+        pairs.push((record.key.to_string(), record.value.to_string()));
+    })?;
+    let after = fs::read(path).unwrap();
+    assert_eq!(replayed.length, after.len() as u64);
+    assert_eq!(replayed.records, pairs.len() as u64);
+    Ok((pairs, after))
+}
+
+fn file(pairs: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for number in 0..pairs {
+        record::write(&mut bytes, &format!("key {number}"), "é \"\n");
+    }
+    bytes
+}
+
+#[test]
+fn a_file_cut_anywhere_keeps_every_whole_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data.jsonl");
+    let whole = file(4);
+    for cut in 0..=whole.len() {
+        let lines = whole[..cut].iter().filter(|&&byte| byte == b'\n').count();
+        // Cut at its line end, a record is whole.
+        let complete = usize::from(whole.get(cut) == Some(&b'\n'));
+        let (pairs, after) = replayed(&path, &whole[..cut]).unwrap();
+        assert_eq!(pairs.len(), lines + complete, "cut at {cut}");
+        assert!(whole.starts_with(&after), "cut at {cut}");
+        assert!(after.is_empty() || after.ends_with(b"\n"), "cut at {cut}");
+    }
+}
+
+#[test]
+fn damage_in_the_middle_is_reported_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data.jsonl");
+    let whole = file(3);
+    let second = whole.iter().position(|&byte| byte == b'\n').unwrap() + 1;
+    for offset in 0..10 {
+        let mut damaged = whole.clone();
+        damaged[second + offset] = 0;
+        let error = replayed(&path, &damaged).unwrap_err().to_string();
+        assert!(error.contains("data.jsonl, line 2,"), "{error}");
+        assert_eq!(error.matches(" line ").count(), 1, "not which of the two is meant: {error}");
+        assert_eq!(fs::read(&path).unwrap(), damaged);
+    }
+}
+
+#[test]
+fn edited_files_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data.jsonl");
+    let bytes =
+        b"\xEF\xBB\xBF{\"key\":\"a\",\"value\":\"1\"}\r\n\r\n\n{\"value\":\"2\",\"key\":\"a\"}";
+    let (pairs, after) = replayed(&path, bytes).unwrap();
+    assert_eq!(pairs, [("a".into(), "1".into()), ("a".into(), "2".into())]);
+    assert_eq!(after, [bytes, &b"\n"[..]].concat());
+}
+
+#[test]
+fn a_single_line_that_an_editor_wrote_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data.jsonl");
+    let bytes = b"\xEF\xBB\xBF{\"key\":\"a\",\"value\":\"1\"}";
+    let (pairs, after) = replayed(&path, bytes).unwrap();
+    assert_eq!(pairs, [("a".into(), "1".into())]);
+    assert_eq!(after, [bytes, &b"\n"[..]].concat());
+    let (pairs, after) = replayed(&path, record::BYTE_ORDER_MARK).unwrap();
+    assert_eq!((pairs, &after[..]), (vec![], record::BYTE_ORDER_MARK));
+}
+
+#[test]
+fn the_first_line_of_an_edited_file_may_be_torn_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data.jsonl");
+    let (pairs, _) = replayed(&path, b"\xEF\xBB\xBF{\"key\":\"a").unwrap();
+    assert!(pairs.is_empty());
+}
+
+#[test]
+fn somebody_elses_file_is_not_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notes.txt");
+    let error = replayed(&path, b"remember the milk").unwrap_err().to_string();
+    assert!(error.contains("notes.txt, line 1, at byte 0, is not a record"), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), b"remember the milk");
+}
+
+#[test]
+fn a_line_may_be_longer_than_the_buffer() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data.jsonl");
+    let mut bytes = file(1);
+    let long = "v".repeat(5 << 20);
+    record::write(&mut bytes, "long", &long);
+    bytes.extend(file(1));
+    let (pairs, _) = replayed(&path, &bytes).unwrap();
+    assert_eq!(pairs.len(), 3);
+    assert_eq!(pairs[1].1, long);
+}
+
+#[test]
+fn zeros_are_cut_off_and_what_is_behind_them_is_kept() {
+    let line = |key: &str| {
+        let mut line = Vec::new();
+        record::write(&mut line, key, "v");
+        line
+    };
+    let (a, b, zeros) = (line("a"), line("b"), &[0; 100][..]);
+    let half = &b[..9];
+    // What stands before the zeros, what is behind them, and what of the first stays.
+    for (before, behind, stays) in [
+        (&a[..], &b[..], &a[..]),
+        (&a, b"", &a),
+        (&a, half, &a),
+        (&a, b"\0\n", &a),
+        (b"", &b, b""),
+        (&[&a, half].concat(), &[half, b"\n", &b].concat(), &a),
+        (&[&a, half].concat(), b"", &a),
+        (&a[..a.len() - 1], &b, &a),
+        (&[record::BYTE_ORDER_MARK, &a].concat(), &b, &[record::BYTE_ORDER_MARK, &a].concat()),
+        (record::BYTE_ORDER_MARK, &b, record::BYTE_ORDER_MARK),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data.jsonl");
+        let bytes = [before, zeros, behind].concat();
+        let (_, after) = replayed(&path, &bytes).unwrap();
+        assert_eq!(after, stays, "{}", bytes.escape_ascii());
+        let aside = folder.path().join(format!("data.jsonl.cut-at-{}", before.len()));
+        let wanted = (!behind.is_empty()).then(|| [zeros, behind].concat());
+        assert_eq!(fs::read(aside).ok(), wanted, "{}", bytes.escape_ascii());
+    }
+}
+
+#[test]
+fn more_behind_zeros_than_a_crash_leaves_is_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data.jsonl");
+    let zeros = vec![0; usize::try_from(MOST_BEHIND_ZEROS).unwrap() - 1];
+    let most = [&file(1), &zeros[..], b"\n"].concat();
+    let (pairs, after) = replayed(&path, &most).unwrap();
+    assert_eq!((pairs.len(), after), (1, file(1)));
+    let more = [&most[..], b"\n"].concat();
+    let error = replayed(&path, &more).unwrap_err().to_string();
+    let place = format!("data.jsonl, line 2, has zeros at byte {}", file(1).len());
+    assert!(error.contains(&place), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), more);
+    // Nothing but zeros holds nothing, however many they are.
+    let (pairs, after) = replayed(&path, &[&file(1), &zeros[..], &zeros].concat()).unwrap();
+    assert_eq!((pairs.len(), after), (1, file(1)));
+}
+
+#[test]
+fn zeros_in_what_is_not_ours_are_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data.jsonl");
+    let utf_16: Vec<u8> = "{\"key\":\"a\"}\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for bytes in [
+        &b"SQLite format 3\0\x10\0\x01\x01\0\0\0\0\n"[..],
+        b"\x7FELF\x02\x01\x01\0\0\0\0\0\0\0\0\0",
+        b"{\"key\":\"a\",\"value\":1}\0\0\0\0",
+        &utf_16,
+    ] {
+        let error = replayed(&path, bytes).unwrap_err().to_string();
+        assert!(error.contains("line 1, at byte 0, is not a record"), "{error}");
+        assert_eq!(fs::read(&path).unwrap(), bytes);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}
+
+#[test]
+fn the_beginning_tells_about_how_many_records_there_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data.jsonl");
+    let mut few = file(1);
+    few.extend(b"\n\n\r\n");
+    for (bytes, least, most) in [
+        (Vec::new(), 0, 0),
+        (few, 1, 2),
+        (b"\n".repeat(100_000), 0, 0),
+        (file(100), 100, 101),
+        (file(50_000), 45_000, 60_000),
+    ] {
+        fs::write(&path, &bytes).unwrap();
+        let data = DataFile::open(&path, &(Arc::new(RealDisk) as Arc<dyn Disk>)).unwrap();
+        let expected = expected_records(data.file()).unwrap();
+        assert!((least..=most).contains(&expected), "{expected} for {} bytes", bytes.len());
+    }
+}

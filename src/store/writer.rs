@@ -1,0 +1,300 @@
+//! The writer: the data file, what is known of it, and what a failure leaves of that knowledge.
+//!
+//! ```text
+//!  trusted ──an append that can't be undone, a sync that fails──▶ not trusted
+//!     ▲       the file is shorter than it was, a rename that may not last   │
+//!     └───────────────────────── start_over() ──────────────────────────────┘
+//! ```
+//!
+//! 1. A write that fails is undone by cutting the file to what was answered.
+//! 2. A *sync* that fails can't be undone or repeated: nobody knows what the disk holds, and the next
+//!    sync may say "fine" about data that is gone (Rebello et al., *Can Applications Recover from fsync
+//!    Failures?*, USENIX ATC 2020). What it should have made safe may still be read from memory, by the
+//!    next start too. So the file is first cut to what was answered: what is refused now must not be
+//!    found then. After that it is replaced by a snapshot of the map. Where that fails too, a later set
+//!    tries it again, at most once a second, before anything is appended.
+//! 3. Others can move the file, replace it, and write to it. Each batch looks first, with one stat(2). A
+//!    file that has lost its name takes no sets; one that became shorter is not trusted; what somebody
+//!    has appended is left alone.
+//! 4. Never is more than [`MOST_UNSYNCED`] at the mercy of one sync, with `--sync always`: what a loss of
+//!    power can leave has an end.
+//!
+//! The naive version takes a failed fsync for a failed write, tries it again, and hears "fine".
+//!
+//! Next: [`crate::store::retry`], when a rewrite is tried again.
+
+use std::cmp::Ordering;
+use std::io;
+use std::time::Duration;
+
+use crate::store::beside::Replacement;
+use crate::store::data_file::DataFile;
+use crate::store::disk::OpenFile;
+use crate::store::map::Map;
+use crate::store::replay::Replayed;
+use crate::store::retry::Retry;
+use crate::store::snapshot::{self, Size};
+use crate::watch::stage::{FileStep, Stage, reached};
+use crate::watch::warning::warn;
+
+/// How many bytes are appended before they are synced, with `--sync always`.
+pub(crate) const MOST_UNSYNCED: usize = 1 << 20;
+
+/// After a rewrite that failed, the next one waits this long, and sets are refused meanwhile.
+const REWRITE_AGAIN: Duration = Duration::from_secs(1);
+
+/// The file and what is known of it.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    data: DataFile,
+    /// How long the file is, by what succeeded.
+    length: u64,
+    /// How many records it has, live and dead.
+    records: u64,
+    /// Whether the disk holds what we think: false after a failed sync.
+    trusted: bool,
+    /// Whether something was appended since the last sync.
+    dirty: bool,
+    /// Whether it was said that the name is not this file's any more.
+    said_lost: bool,
+    rewrite: Retry,
+}
+
+/// The lines of a batch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lines<'l> {
+    pub(crate) bytes: &'l [u8],
+    /// How many sets, and so how many lines.
+    pub(crate) sets: usize,
+    /// The number of the batch.
+    pub(crate) batch: u64,
+}
+
+impl Writer {
+    pub(crate) fn new(data: DataFile, replayed: &Replayed) -> Self {
+        Writer {
+            data,
+            length: replayed.length,
+            records: replayed.records,
+            trusted: true,
+            dirty: false,
+            said_lost: false,
+            rewrite: Retry::after(REWRITE_AGAIN),
+        }
+    }
+
+    /// Appends the lines of a batch, and syncs them if they shall be on the disk (`is_synced`). `map`
+    /// has all pairs that were answered.
+    ///
+    /// # Errors
+    /// Those of the disk. Nothing of the lines is in the file then, nor after a restart.
+    pub(crate) fn write(&mut self, lines: Lines<'_>, is_synced: bool, map: &Map) -> io::Result<()> {
+        self.look()?;
+        if !self.trusted {
+            self.start_over(map)?;
+        }
+        let result = self.append(lines, is_synced, map.len());
+        if result.is_ok() {
+            self.length += lines.bytes.len() as u64;
+            self.records += lines.sets as u64;
+        } else if !self.trusted {
+            // At once; where it does not work, the next set tries again.
+            let _ = self.start_over(map);
+        }
+        result
+    }
+
+    fn append(&mut self, lines: Lines<'_>, is_synced: bool, keys: usize) -> io::Result<()> {
+        let mut attempt = Attempt { writer: self, is_synced, is_kept: false };
+        let writer = &mut *attempt.writer;
+        let mut rest = lines.bytes;
+        while is_synced && rest.len() > MOST_UNSYNCED {
+            let (piece, more) = rest.split_at(MOST_UNSYNCED);
+            writer.data.file().append(piece)?;
+            writer.sync()?;
+            rest = more;
+        }
+        writer.data.file().append(rest)?;
+        writer.dirty = true;
+        let Lines { bytes: lines, sets, batch } = lines;
+        let (at, records) = (writer.length, writer.records + sets as u64);
+        reached(Stage::Journaled { batch, lines, sets, at, records, keys });
+        if is_synced {
+            writer.sync()?;
+            reached(Stage::Synced { batch, sets, bytes: lines.len(), at });
+        }
+        attempt.is_kept = true;
+        Ok(())
+    }
+
+    /// Cuts the file to what was answered.
+    fn undo(&mut self, is_synced: bool) {
+        // Where even this fails, what is there is not ours to build on.
+        self.trusted &= self.data.file().cut(self.length).is_ok();
+        self.dirty = true;
+        if is_synced && self.trusted {
+            // The cut has to survive a loss of power as well. Where it may not, the file is not
+            // trusted any more.
+            let _ = self.sync();
+        }
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let result = self.data.file().sync();
+        self.trusted &= result.is_ok();
+        self.dirty = false;
+        result
+    }
+
+    /// What has to be synced, if anything. The caller does that, and needs no lock for it.
+    pub(crate) fn take_unsynced(&mut self) -> Option<OpenFile> {
+        let is_due = self.dirty && self.trusted;
+        self.dirty &= !is_due;
+        is_due.then(|| self.data.file().clone())
+    }
+
+    /// What came from [`Writer::take_unsynced`] could not be synced.
+    pub(crate) fn sync_failed(&mut self, file: &OpenFile) {
+        // After a compaction it is not our file any more.
+        if self.data.file().is(file) {
+            self.trusted = false;
+            let _ = file.cut(self.length);
+        }
+    }
+
+    /// Looks whether the file is still what is known of it.
+    ///
+    /// # Errors
+    /// Where the name is not this file's any more. That is said once.
+    pub(crate) fn look(&mut self) -> io::Result<()> {
+        let name = self.data.path().display();
+        let length = match self.data.look() {
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if !std::mem::replace(&mut self.said_lost, true) {
+                    warn(format_args!(
+                        "{name} was removed, moved or replaced while the server has it open: sets \
+                         are refused until it is put back, or the server is started again"
+                    ));
+                }
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        };
+        self.said_lost = false;
+        if !self.trusted {
+            return Ok(());
+        }
+        match length.cmp(&self.length) {
+            Ordering::Equal => {}
+            Ordering::Less => {
+                warn(format_args!(
+                    "{name} has {length} bytes, and had {}: it is written anew from memory",
+                    self.length
+                ));
+                self.trusted = false;
+            }
+            Ordering::Greater => {
+                warn(format_args!(
+                    "another program has written to {name}, at byte {}: that is left there, and \
+                     read at the next start",
+                    self.length
+                ));
+                self.length = length;
+                let mut last = [0];
+                self.data.file().read_at(&mut last, length - 1)?;
+                if last != *b"\n" {
+                    // Our next line must not become a part of that.
+                    self.data.file().append(b"\n")?;
+                    self.length += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces a file that can't be trusted any more by a snapshot of the map, which has all that
+    /// was ever answered.
+    ///
+    /// # Errors
+    /// Those of the disk. The file stays as it is, and is not trusted.
+    pub(crate) fn start_over(&mut self, map: &Map) -> io::Result<()> {
+        if !self.rewrite.is_due() {
+            return Err(io::Error::other(
+                "the data file has to be written anew, and a moment ago that failed",
+            ));
+        }
+        let result = self.try_to_start_over(map);
+        match &result {
+            Ok(()) => self.rewrite.went_well(),
+            Err(error) => {
+                self.rewrite.failed(&error.to_string());
+            }
+        }
+        result
+    }
+
+    fn try_to_start_over(&mut self, map: &Map) -> io::Result<()> {
+        // What could not be cut off when it was refused.
+        let _ = self.data.file().cut(self.length);
+        let replacement = self.data.begin_replacement()?;
+        let snapshot = snapshot::write(&replacement, map, || Ok(()))?;
+        self.replace(replacement, snapshot)?;
+        snapshot.say(FileStep::StartedOver, Some(map.len()));
+        Ok(())
+    }
+
+    /// Puts a replacement of this size in the place of the file. Returns when that is durable.
+    ///
+    /// # Errors
+    /// Where the name is not this file's any more, and those of the disk.
+    pub(crate) fn replace(&mut self, replacement: Replacement, snapshot: Size) -> io::Result<()> {
+        replacement.sync()?;
+        snapshot.say(FileStep::Synced, None);
+        self.data.become_replacement(replacement)?;
+        snapshot.say(FileStep::Renamed, None);
+        (self.length, self.records) = (snapshot.bytes, snapshot.records);
+        self.dirty = false;
+        // A rename that may not last is as good as no file: see the second rule above.
+        self.trusted = false;
+        self.data.sync_folder()?;
+        self.trusted = true;
+        Ok(())
+    }
+
+    /// A rewrite that has failed is tried again at once when it is needed.
+    pub(crate) fn hurry(&mut self) {
+        self.rewrite.at_once();
+    }
+
+    pub(crate) fn data(&self) -> &DataFile {
+        &self.data
+    }
+
+    pub(crate) fn size(&self) -> Size {
+        Size { bytes: self.length, records: self.records }
+    }
+
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.trusted
+    }
+}
+
+/// An append that is under way: undone in whatever way it ends, a panic of an observer included, if it
+/// is not kept. The client is told in each of these ways that nothing was stored.
+struct Attempt<'w> {
+    writer: &'w mut Writer,
+    is_synced: bool,
+    is_kept: bool,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            self.writer.undo(self.is_synced);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

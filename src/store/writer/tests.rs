@@ -1,0 +1,175 @@
+//! What others do to the file while it is open, and what is undone.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::symlink;
+
+use crate::store::disk::faulty::{Fault, PAGE};
+use crate::store::journal::SyncWhen;
+use crate::store::journal::tests::{Rig, pairs, pairs_of};
+
+const LOST: &str =
+    "the data file was removed, moved or replaced; put it back, or start the server again";
+
+#[test]
+fn a_file_that_has_lost_its_name_takes_no_sets_until_it_has_it_again() {
+    let rig = Rig::new(SyncWhen::Always);
+    rig.set("a", "1").unwrap();
+    let (path, elsewhere) = (rig.path(), rig.folder.path().join("elsewhere"));
+    for replaced in [false, true] {
+        let before = rig.in_memory();
+        fs::rename(&path, &elsewhere).unwrap();
+        if replaced {
+            fs::write(&path, "a backup\n").unwrap();
+        }
+        rig.disk.take_calls();
+        for _ in 0..2 {
+            assert_eq!(&*rig.set("a", "2").unwrap_err(), LOST);
+            assert_eq!(rig.compact().unwrap_err().to_string(), LOST);
+            assert_eq!(rig.journal.close(&rig.map).unwrap_err().to_string(), LOST);
+        }
+        assert_eq!(rig.in_memory(), before);
+        assert!(!rig.disk.calls().iter().any(|call| call == "rename" || call == "append data"));
+        assert_eq!(pairs_of(&fs::read(&elsewhere).unwrap()), before);
+        if replaced {
+            assert_eq!(fs::read(&path).unwrap(), b"a backup\n");
+        }
+        fs::rename(&elsewhere, &path).unwrap();
+        rig.set("b", "1").unwrap();
+        rig.compact().unwrap();
+        rig.expect(&[("a", "1"), ("b", "1")]);
+    }
+    fs::remove_file(&path).unwrap();
+    assert_eq!(&*rig.set("a", "2").unwrap_err(), LOST);
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_link_that_leads_elsewhere_now_is_a_name_that_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let (link, other) = (folder.path().join("link"), folder.path().join("other"));
+    let rig = Rig::new_at(SyncWhen::Always, |file| {
+        symlink(file, &link).unwrap();
+        link.clone()
+    });
+    rig.set("a", "1").unwrap();
+    fs::write(&other, "").unwrap();
+    fs::remove_file(&link).unwrap();
+    symlink(&other, &link).unwrap();
+    assert_eq!(&*rig.set("a", "2").unwrap_err(), LOST);
+    fs::remove_file(&link).unwrap();
+    symlink(rig.path(), &link).unwrap();
+    rig.set("a", "2").unwrap();
+    rig.expect(&[("a", "2")]);
+}
+
+#[test]
+fn a_file_that_is_cut_from_outside_is_written_anew_and_never_made_longer() {
+    let rig = Rig::new(SyncWhen::Always);
+    rig.set("a", "1").unwrap();
+    rig.set("b", "1").unwrap();
+    let file = fs::OpenOptions::new().write(true).open(rig.path()).unwrap();
+    file.set_len(7).unwrap();
+    // And the disk is full.
+    rig.disk.watch(|call| call.starts_with("append").then_some(Fault::Half));
+    for _ in 0..2 {
+        rig.set("c", "1").unwrap_err();
+        rig.pause_is_over();
+        assert_eq!(fs::read(rig.path()).unwrap(), b"{\"key\":");
+    }
+    rig.disk.mend();
+    rig.set("c", "1").unwrap();
+    rig.expect(&[("a", "1"), ("b", "1"), ("c", "1")]);
+}
+
+#[test]
+fn a_file_that_is_cut_while_an_append_fails_is_never_made_longer() {
+    let rig = Rig::new(SyncWhen::Always);
+    rig.set("a", "1").unwrap();
+    let path = rig.path();
+    rig.disk.watch(move |call| {
+        if call == "append data" {
+            fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(0).unwrap();
+        }
+        call.starts_with("append").then_some(Fault::Nothing)
+    });
+    rig.set("b", "1").unwrap_err();
+    assert_eq!(fs::read(rig.path()).unwrap(), b"");
+    rig.disk.mend();
+    rig.pause_is_over();
+    rig.set("b", "1").unwrap();
+    rig.expect(&[("a", "1"), ("b", "1")]);
+}
+
+#[test]
+fn what_another_program_appends_is_left_alone_and_costs_none_of_our_lines() {
+    let rig = Rig::new(SyncWhen::Always);
+    rig.set("a", "1").unwrap();
+    let theirs = r#"{"key":"theirs","value":"1"}"#;
+    let mut file = fs::OpenOptions::new().append(true).open(rig.path()).unwrap();
+    file.write_all(theirs.as_bytes()).unwrap();
+    rig.set("b", "1").unwrap();
+    let wanted = pairs(&[("a", "1"), ("b", "1"), ("theirs", "1")]);
+    assert_eq!(rig.after_a_kill(), wanted);
+    rig.disk.fail("append data", Fault::Half);
+    rig.set("b", "2").unwrap_err();
+    assert_eq!(rig.after_a_kill(), wanted);
+    rig.disk.mend();
+    assert_eq!(rig.in_memory(), pairs(&[("a", "1"), ("b", "1")]));
+}
+
+/// The lines are in memory when the sync fails, and may stay there: the next start would read them,
+/// sync "fine", and serve what was refused.
+#[test]
+fn what_is_refused_after_a_failed_sync_is_cut_off_before_anything_else() {
+    for fault in [Fault::Nothing, Fault::Half, Fault::All] {
+        let rig = Rig::new(SyncWhen::Always);
+        rig.set("a", "1").unwrap();
+        rig.disk.take_calls();
+        let path = rig.path();
+        // Whatever comes after the cut may be where the process is killed.
+        let synced = fs::read(&path).unwrap();
+        rig.disk.watch(move |call| match call {
+            "append data" | "truncate data" => None,
+            "sync data" => Some(fault),
+            _ => {
+                assert_eq!(fs::read(&path).unwrap(), synced, "at {call}");
+                Some(Fault::Nothing)
+            }
+        });
+        rig.set("a", "2").unwrap_err();
+        let calls = rig.disk.take_calls();
+        assert_eq!(calls[..4], ["append data", "sync data", "truncate data", "append new"]);
+        assert_eq!(rig.after_a_kill(), pairs(&[("a", "1")]));
+    }
+}
+
+#[test]
+fn a_large_batch_is_synced_in_pieces_and_kept_or_refused_as_a_whole() {
+    let rig = Rig::new(SyncWhen::Always);
+    rig.set("a", "1").unwrap();
+    let value = "v".repeat(100 << 10);
+    let keys: Vec<_> = (0..25).map(|number| format!("key{number}")).collect();
+    let batch = || keys.iter().map(|key| (&**key, &*value));
+    for failing in 1..=3 {
+        let mut syncs = 0;
+        let syncs_until = std::sync::Mutex::new(move || {
+            syncs += 1;
+            syncs == failing
+        });
+        rig.disk.watch(move |call| {
+            let is_it = call == "sync data" && (syncs_until.lock().unwrap())();
+            is_it.then_some(Fault::Nothing)
+        });
+        rig.journal.keep_all(batch(), &rig.map).unwrap_err();
+        rig.expect(&[("a", "1")]);
+    }
+    rig.disk.mend();
+    rig.disk.take_calls();
+    rig.journal.keep_all(batch(), &rig.map).unwrap();
+    let calls = rig.disk.take_calls();
+    assert_eq!(calls, ["append data", "sync data"].repeat(3));
+    assert_eq!(rig.after_a_kill().len(), 26);
+    rig.expect_its_size();
+    assert!(rig.journal.size().bytes > 2 * super::MOST_UNSYNCED as u64 + PAGE as u64);
+}
