@@ -38,6 +38,8 @@ pub(crate) struct DataFile {
     path: PathBuf,
     /// Whether the file system can sync a folder.
     folder_syncs: Cell<bool>,
+    /// Whether it was said that the name is not this file's any more.
+    said_lost: Cell<bool>,
 }
 
 impl DataFile {
@@ -77,7 +79,8 @@ impl DataFile {
             let id = Id::of(&found);
             if fs::metadata(&path).is_ok_and(|now| Id::of(&now) == id) {
                 let file = OpenFile::new(file, disk);
-                let data = DataFile { file, id, name, path, folder_syncs: Cell::new(true) };
+                let (folder_syncs, said_lost) = (Cell::new(true), Cell::new(false));
+                let data = DataFile { file, id, name, path, folder_syncs, said_lost };
                 // Only a process that held the lock makes this file, and we hold it now.
                 let _ = fs::remove_file(beside::replacement_path(&data.path));
                 // The file, or its last replacement, may be new: its name has to be durable too.
@@ -108,13 +111,24 @@ impl DataFile {
     /// Looks whether the file still has its name, and returns how long it is.
     ///
     /// # Errors
-    /// Of the kind `NotFound` where the name is gone, or another file's.
+    /// Where the name is gone, or another file's. That is said once.
     pub(crate) fn look(&self) -> io::Result<u64> {
         match fs::metadata(&self.name) {
-            Ok(found) if Id::of(&found) == self.id => Ok(found.len()),
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Err(lost()),
+            Ok(found) if Id::of(&found) == self.id => {
+                self.said_lost.set(false);
+                return Ok(found.len());
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
+        if !self.said_lost.replace(true) {
+            warn(format_args!(
+                "{} was removed, moved or replaced while the server has it open: sets are refused \
+                 until it is put back, or the server is started again",
+                self.name.display()
+            ));
+        }
+        Err(lost())
     }
 
     /// Makes an empty file that can take the place of this one.

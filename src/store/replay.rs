@@ -141,10 +141,7 @@ fn cut_zeros(data: &DataFile, line: usize, offset: u64) -> anyhow::Result<String
     let name = path.display();
     let in_order = || cannot_put_in_order(data);
     let size = file.length().with_context(in_order)? - offset;
-    let mut sentence = format!(
-        "{name}, line {line}, at byte {offset}, was {size} bytes that a loss of power left, \
-         beginning with zeros: they were cut off"
-    );
+    let mut kept = String::new();
     if !is_zero_from(file, offset).with_context(in_order)? {
         if size > MOST_BEHIND_ZEROS {
             bail!(
@@ -155,10 +152,13 @@ fn cut_zeros(data: &DataFile, line: usize, offset: u64) -> anyhow::Result<String
         }
         let aside = beside::put_aside(file, path, offset).with_context(in_order)?;
         data.sync_folder().with_context(in_order)?;
-        sentence += &format!(", and are kept in {}", aside.display());
+        kept = format!(", and are kept in {}", aside.display());
     }
     file.cut(offset).and_then(|()| file.sync()).with_context(in_order)?;
-    Ok(sentence)
+    Ok(format!(
+        "{name}, line {line}, at byte {offset}, was {size} bytes that a loss of power left, \
+         beginning with zeros: they were cut off{kept}"
+    ))
 }
 
 fn cannot_put_in_order(data: &DataFile) -> String {

@@ -55,8 +55,6 @@ pub(crate) struct Writer {
     trusted: bool,
     /// Whether something was appended since the last sync.
     dirty: bool,
-    /// Whether it was said that the name is not this file's any more.
-    said_lost: bool,
     rewrite: Retry,
 }
 
@@ -78,7 +76,6 @@ impl Writer {
             records: replayed.records,
             trusted: true,
             dirty: false,
-            said_lost: false,
             rewrite: Retry::after(REWRITE_AGAIN),
         }
     }
@@ -165,40 +162,23 @@ impl Writer {
     /// Looks whether the file is still what is known of it.
     ///
     /// # Errors
-    /// Where the name is not this file's any more. That is said once.
+    /// Where the name is not this file's any more.
     pub(crate) fn look(&mut self) -> io::Result<()> {
-        let name = self.data.path().display();
-        let length = match self.data.look() {
-            Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if !std::mem::replace(&mut self.said_lost, true) {
-                    warn(format_args!(
-                        "{name} was removed, moved or replaced while the server has it open: sets \
-                         are refused until it is put back, or the server is started again"
-                    ));
-                }
-                return Err(error);
-            }
-            Err(error) => return Err(error),
-        };
-        self.said_lost = false;
-        if !self.trusted {
-            return Ok(());
-        }
-        match length.cmp(&self.length) {
+        let length = self.data.look()?;
+        let (name, known) = (self.data.path().display(), self.length);
+        match length.cmp(&known) {
+            _ if !self.trusted => {}
             Ordering::Equal => {}
             Ordering::Less => {
                 warn(format_args!(
-                    "{name} has {length} bytes, and had {}: it is written anew from memory",
-                    self.length
+                    "{name} has {length} bytes, and had {known}: it is written anew from memory"
                 ));
                 self.trusted = false;
             }
             Ordering::Greater => {
                 warn(format_args!(
-                    "another program has written to {name}, at byte {}: that is left there, and \
-                     read at the next start",
-                    self.length
+                    "another program has written to {name}, at byte {known}: that is left there, \
+                     and read at the next start"
                 ));
                 self.length = length;
                 let mut last = [0];
