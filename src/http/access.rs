@@ -32,7 +32,7 @@ use crate::http::router;
 ///
 /// # Errors
 /// [`Refusal::NotOurName`] or [`Refusal::OtherSite`], both 403.
-pub fn check(request: &Request<'_>, names: &[String]) -> Result<(), Refusal> {
+pub(crate) fn check(request: &Request<'_>, names: &[String]) -> Result<(), Refusal> {
     check_linked(request, names, router::only_reads(request.path))
 }
 
@@ -40,7 +40,7 @@ pub fn check(request: &Request<'_>, names: &[String]) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// As there.
-pub fn check_linked(
+pub(crate) fn check_linked(
     request: &Request<'_>,
     names: &[String],
     may_be_linked: bool,

@@ -28,7 +28,25 @@ use crate::watch::stage::{Stage, reached};
 const OUTPUT_FULL: usize = 64 << 10;
 
 /// The answers of one connection that are not written yet, and what it takes to make them.
-pub(crate) struct Answers<'s> {
+///
+/// # Examples
+/// ```
+/// use std::net::Ipv4Addr;
+/// use std::time::SystemTime;
+/// use dbserver::http::answers::Answers;
+/// use dbserver::http::request::Request;
+/// use dbserver::{Config, MemoryStore};
+///
+/// let (engine, config) = (MemoryStore::new(), Config::default());
+/// let client = Ipv4Addr::LOCALHOST.into();
+/// let mut answers = Answers::new(&engine, &config, client, SystemTime::now());
+/// let mut head = *b"GET /set?a=b HTTP/1.1\r\nHost: localhost\r\n\r\n";
+/// let open = answers.answer(&Request::parse(&mut head).unwrap(), false);
+/// assert!(open && answers.ready().starts_with(b"HTTP/1.1 200 OK\r\n"));
+/// // Once these bytes are written:
+/// answers.clear();
+/// ```
+pub struct Answers<'s> {
     engine: &'s dyn Engine,
     config: &'s Config,
     output: Vec<u8>,
@@ -37,7 +55,9 @@ pub(crate) struct Answers<'s> {
 }
 
 impl<'s> Answers<'s> {
-    pub(crate) fn new(
+    /// No answers yet, for a client with this address.
+    #[must_use]
+    pub fn new(
         engine: &'s dyn Engine,
         config: &'s Config,
         client: IpAddr,
@@ -48,23 +68,25 @@ impl<'s> Answers<'s> {
     }
 
     /// Has the answers from now on bear this time.
-    pub(crate) fn tick(&mut self, now: SystemTime) {
+    pub fn tick(&mut self, now: SystemTime) {
         self.clock.tick(now);
     }
 
     /// The bytes that are to be written.
-    pub(crate) fn ready(&self) -> &[u8] {
+    #[must_use]
+    pub fn ready(&self) -> &[u8] {
         &self.output
     }
 
     /// Whether there is enough for a write: of answers, or of lines about them.
-    pub(crate) fn are_full(&self) -> bool {
+    #[must_use]
+    pub fn are_full(&self) -> bool {
         let log_is_full = self.log.as_ref().is_some_and(access_log::Lines::are_full);
         log_is_full || self.output.len() >= OUTPUT_FULL
     }
 
     /// They have been written, or never will be.
-    pub(crate) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.output.clear();
         if self.output.capacity() > OUTPUT_FULL {
             self.output = Vec::new();
@@ -74,8 +96,14 @@ impl<'s> Answers<'s> {
         }
     }
 
-    /// Appends the answer to the output, and returns whether the connection stays open.
-    pub(crate) fn answer(&mut self, request: &Request<'_>, last: bool) -> bool {
+    /// Takes back what was appended after the first `length` bytes.
+    pub fn take_back(&mut self, length: usize) {
+        self.output.truncate(length);
+    }
+
+    /// Appends the answer to the output, and returns whether the connection stays open: not where the
+    /// client wants it closed, and not where we do (`last`).
+    pub fn answer(&mut self, request: &Request<'_>, last: bool) -> bool {
         let Request { method, path, query, .. } = *request;
         reached(Stage::Parsed { method, path, query, head: request.head_bytes });
         let persistence = if last { Persistence::Close } else { request.persistence };
@@ -102,7 +130,7 @@ impl<'s> Answers<'s> {
     }
 
     /// Appends the last answer: what was wrong with `input`.
-    pub(crate) fn refuse(&mut self, refusal: &Refusal, input: &[u8]) {
+    pub fn refuse(&mut self, refusal: &Refusal, input: &[u8]) {
         // What was asked for is known even where the rest is not: HEAD gets no body (RFC 9110 §9.3.2).
         let with_body = !input.trim_ascii_start().starts_with(b"HEAD ");
         let (output, date) = (&mut self.output, self.clock.date());

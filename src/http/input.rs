@@ -13,15 +13,29 @@
 
 use std::ops::Range;
 
-/// The size at first, in bytes: enough for a request of most clients, or some in a row.
+/// The usual size at first, in bytes: enough for a request of most clients, or some in a row.
 const SMALL: usize = 1 << 10;
 
 /// No growth beyond this for the sake of fewer reads, in bytes.
 const LARGE: usize = 64 << 10;
 
 /// Bytes that wait to be understood.
+///
+/// # Examples
+/// ```
+/// use dbserver::http::input::Input;
+///
+/// let mut input = Input::default();
+/// // Instead of a read from a socket.
+/// input.space()[..7].copy_from_slice(b"one two");
+/// input.filled(7);
+/// input.use_up(4);
+/// assert_eq!(input.unread(), b"two");
+/// ```
 #[derive(Debug)]
-pub(crate) struct Input {
+pub struct Input {
+    /// How many bytes there is room for while little arrives.
+    small: usize,
     bytes: Vec<u8>,
     start: usize,
     end: usize,
@@ -30,31 +44,40 @@ pub(crate) struct Input {
     was_full: bool,
 }
 
+impl Default for Input {
+    fn default() -> Self {
+        Input::with_size(SMALL)
+    }
+}
+
 impl Input {
-    pub(crate) fn new() -> Self {
-        Input { bytes: vec![0; SMALL], start: 0, end: 0, last: 0, was_full: false }
+    /// An input with room for so many bytes while little arrives.
+    #[must_use]
+    pub fn with_size(size: usize) -> Self {
+        Input { small: size, bytes: vec![0; size], start: 0, end: 0, last: 0, was_full: false }
     }
 
     /// What has arrived and is not used up.
-    pub(crate) fn unread(&mut self) -> &mut [u8] {
+    pub fn unread(&mut self) -> &mut [u8] {
         &mut self.bytes[self.start..self.end]
     }
 
     /// Whether the last read took all the space there was: then more is likely to be there.
-    pub(crate) fn was_full(&self) -> bool {
+    #[must_use]
+    pub fn was_full(&self) -> bool {
         self.was_full
     }
 
     /// Room for the next read: twice as much where the last one was full, little again where it
     /// brought little.
-    pub(crate) fn space(&mut self) -> &mut [u8] {
+    pub fn space(&mut self) -> &mut [u8] {
         let (size, unread) = (self.bytes.len(), self.end - self.start);
         if unread == 0 || self.end == size {
             self.bytes.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, unread);
         }
-        if unread == 0 && size > SMALL && self.last < size / 8 {
-            self.bytes = vec![0; SMALL];
+        if unread == 0 && size > self.small && self.last < size / 8 {
+            self.bytes = vec![0; self.small];
         } else if unread == size || self.was_full && size < LARGE {
             self.bytes.resize(2 * size, 0);
         }
@@ -62,19 +85,19 @@ impl Input {
     }
 
     /// So many bytes were read into the space.
-    pub(crate) fn filled(&mut self, count: usize) {
+    pub fn filled(&mut self, count: usize) {
         self.end += count;
         self.last = count;
         self.was_full = self.end == self.bytes.len();
     }
 
     /// The first `count` unread bytes are used up.
-    pub(crate) fn use_up(&mut self, count: usize) {
+    pub fn use_up(&mut self, count: usize) {
         self.start += count;
     }
 
     /// Takes bytes out of the middle of what is unread.
-    pub(crate) fn cut(&mut self, range: Range<usize>) {
+    pub fn cut(&mut self, range: Range<usize>) {
         let (from, to) = (self.start + range.end, self.start + range.start);
         self.bytes.copy_within(from..self.end, to);
         self.end -= range.len();
@@ -97,7 +120,7 @@ mod tests {
 
     #[test]
     fn keeps_bytes_that_arrive_after_what_is_used() {
-        let mut input = Input::new();
+        let mut input = Input::default();
         arrive(&mut input, b"one two");
         input.use_up(4);
         assert_eq!(input.unread(), b"two");
@@ -108,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_cut_keeps_both_sides() {
-        let mut input = Input::new();
+        let mut input = Input::default();
         arrive(&mut input, b"head body next");
         input.use_up(1);
         input.cut(3..8);
@@ -117,7 +140,7 @@ mod tests {
 
     #[test]
     fn grows_with_what_arrives_and_is_small_again_when_little_does() {
-        let mut input = Input::new();
+        let mut input = Input::default();
         for size in [SMALL, 2 * SMALL, 4 * SMALL] {
             assert_eq!(input.space().len(), size);
             arrive(&mut input, &vec![b'x'; size]);
@@ -130,7 +153,7 @@ mod tests {
 
     #[test]
     fn has_room_for_whatever_is_unread() {
-        let mut input = Input::new();
+        let mut input = Input::default();
         let long = vec![b'x'; 3 * LARGE];
         arrive(&mut input, &long);
         assert_eq!(input.unread(), long);

@@ -84,7 +84,7 @@ pub(crate) fn serve(
         socket: Socket::new(stream),
         limits: &config.limits,
         placement: Placement::default(),
-        input: Input::new(),
+        input: Input::default(),
         answers: Answers::new(engine, config, peer.ip(), SystemTime::now()),
     };
     loop {
