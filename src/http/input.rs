@@ -13,7 +13,7 @@
 
 use std::ops::Range;
 
-/// The usual size at first, in bytes: enough for a request of most clients, or some in a row.
+/// The size at first, in bytes: enough for a request of most clients, or some in a row.
 const SMALL: usize = 1 << 10;
 
 /// No growth beyond this for the sake of fewer reads, in bytes.
@@ -34,8 +34,6 @@ const LARGE: usize = 64 << 10;
 /// ```
 #[derive(Debug)]
 pub struct Input {
-    /// How many bytes there is room for while little arrives.
-    small: usize,
     bytes: Vec<u8>,
     start: usize,
     end: usize,
@@ -46,17 +44,11 @@ pub struct Input {
 
 impl Default for Input {
     fn default() -> Self {
-        Input::with_size(SMALL)
+        Input { bytes: vec![0; SMALL], start: 0, end: 0, last: 0, was_full: false }
     }
 }
 
 impl Input {
-    /// An input with room for so many bytes while little arrives.
-    #[must_use]
-    pub fn with_size(size: usize) -> Self {
-        Input { small: size, bytes: vec![0; size], start: 0, end: 0, last: 0, was_full: false }
-    }
-
     /// What has arrived and is not used up.
     pub fn unread(&mut self) -> &mut [u8] {
         &mut self.bytes[self.start..self.end]
@@ -76,8 +68,8 @@ impl Input {
             self.bytes.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, unread);
         }
-        if unread == 0 && size > self.small && self.last < size / 8 {
-            self.bytes = vec![0; self.small];
+        if unread == 0 && size > SMALL && self.last < size / 8 {
+            self.bytes = vec![0; SMALL];
         } else if unread == size || self.was_full && size < LARGE {
             self.bytes.resize(2 * size, 0);
         }

@@ -18,6 +18,7 @@
 //!  command_line   what it prints, and its exit codes
 //!  durability     what is there after a kill, a cut, a full disk
 //!  labs           the tutorial's labs break what they are about
+//!  event_loop     the example with another way to wait, by the same tests' means
 //!  dbcheck        the checker from the outside
 //!  dbcheck_bugs   the checker on servers whose faults are known
 //!  interview      what a candidate is handed, and its score at the start
@@ -34,6 +35,8 @@ mod common;
 mod dbcheck;
 mod dbcheck_bugs;
 mod durability;
+#[cfg(target_os = "linux")]
+mod event_loop;
 mod faults;
 mod first;
 mod framing;
