@@ -156,7 +156,7 @@ impl Drop for Place {
 /// Serves one request.
 fn visit(stream: &TcpStream, place: Place) -> io::Result<()> {
     let mut socket = Socket::new(stream);
-    let mut input = Input::new();
+    let mut input = Input::default();
     let bytes = match read(&mut socket, &mut input)? {
         Ok(request) => match answer(&request) {
             Ok(Answer::File(file)) => file_bytes(file, request.method != "HEAD"),
