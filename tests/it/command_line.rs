@@ -9,7 +9,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::common::{PATIENCE, Server, Wire, program};
 use predicates::prelude::*;
@@ -424,7 +424,7 @@ impl Closed {
             if let Some(port) = listening_port(child.id()) {
                 return Closed { child, address: ([127, 0, 0, 1], port).into() };
             }
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 

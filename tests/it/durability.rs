@@ -515,7 +515,7 @@ fn a_full_disk_refuses_sets_and_loses_nothing() {
         assert_eq!(set(&mut wire, "small", &count.to_string()).status, 200);
     }
     let last = (pairs.len() * 3 - 1).to_string();
-    wait_until("a warning", || server.stderr.lock().unwrap().contains("could not be compacted"));
+    server.heard("could not be compacted");
     assert_eq!(names(folder.path()), ["data.jsonl"]);
     assert_eq!(fs::metadata(server.data()).unwrap().ino(), inode);
     drop(wire);

@@ -254,9 +254,8 @@ fn a_system_without_file_descriptors_is_no_reason_to_spin_or_to_die() {
     command.arg(program().get_program()).arg("--memory");
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let mut server = with_pairs(Server::start_command(folder, command));
-    assert!(server.stderr.lock().unwrap().contains("limit on open files"));
+    let said = server.heard("limit on open files");
     // As many deaf clients as it has room for leave no room for anybody else.
-    let said = server.stderr.lock().unwrap().clone();
     let room = said.split("room for ").nth(1).unwrap().split(' ').next().unwrap();
     for deaf_count in [0, room.parse().unwrap()] {
         let deaf = deaf_ones(server.address(), deaf_count);

@@ -9,7 +9,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -47,6 +47,8 @@ pub(crate) struct Server {
     pub(crate) folder: Arc<TempDir>,
     /// What it wrote to standard error so far.
     pub(crate) stderr: Arc<Mutex<String>>,
+    /// Notified of each line of that.
+    heard: Arc<Condvar>,
     stderr_thread: Option<JoinHandle<()>>,
     stdout_thread: Option<JoinHandle<String>>,
 }
@@ -76,14 +78,16 @@ impl Server {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let stderr = Arc::new(Mutex::new(String::new()));
+        let (stderr, heard) = (Arc::new(Mutex::new(String::new())), Arc::new(Condvar::new()));
         let stderr_thread = {
-            let (stderr, pipe) = (Arc::clone(&stderr), child.stderr.take().unwrap());
+            let (stderr, heard) = (Arc::clone(&stderr), Arc::clone(&heard));
+            let pipe = child.stderr.take().unwrap();
             thread::spawn(move || {
                 let mut pipe = BufReader::new(pipe);
                 let mut line = Vec::new();
                 while pipe.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
                     stderr.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
+                    heard.notify_all();
                     line.clear();
                 }
             })
@@ -120,6 +124,7 @@ impl Server {
             port,
             folder,
             stderr,
+            heard,
             stderr_thread: Some(stderr_thread),
             stdout_thread: Some(stdout_thread),
         }
@@ -154,6 +159,15 @@ impl Server {
         answer
     }
 
+    /// Waits until it has said this on standard error, and returns all that it has said.
+    pub(crate) fn heard(&self, text: &str) -> String {
+        let stderr = self.stderr.lock().unwrap();
+        let (said, _) =
+            self.heard.wait_timeout_while(stderr, PATIENCE, |said| !said.contains(text)).unwrap();
+        assert!(said.contains(text), "it does not say {text:?}: {said}");
+        said.clone()
+    }
+
     /// Sends a signal: `TERM`, `INT`, `KILL`, `STOP`, ...
     pub(crate) fn signal(&self, name: &str) {
         let status =
@@ -176,7 +190,7 @@ impl Server {
                 break status;
             }
             assert!(Instant::now() < deadline, "the server does not end");
-            thread::yield_now();
+            thread::sleep(Duration::from_millis(1));
         };
         let stdout = self.stdout_thread.take().unwrap().join().unwrap();
         self.stderr_thread.take().unwrap().join().unwrap();
