@@ -2,7 +2,8 @@
 //!
 //! `GET /set?somekey=somevalue` stores a pair, `GET /get?key=somekey` returns the value, and the
 //! pairs are there again after a crash. This is the library; `main.rs` is the program. To embed
-//! it, call [`serve`].
+//! it, call [`serve`]. What the server does, rule by rule, is in `docs/CONTRACT.md`; the code follows
+//! that page, and the tests name its sections.
 //!
 //! # The path of a request
 //!

@@ -13,6 +13,8 @@
 //!
 //! The naive trait returns a `String` from `find`, and every value is copied once more.
 //!
+//! CONTRACT §6.
+//!
 //! Next: [`crate::store::map`], a place for pairs in memory.
 
 use std::fmt::{self, Debug, Display, Formatter};

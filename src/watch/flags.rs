@@ -7,6 +7,8 @@
 //! empties the data.
 //!
 //! This is the last stop of the reading list: start again at [`crate`] with a request in mind.
+//!
+//! CONTRACT §7.
 
 use std::fs::{File, OpenOptions};
 use std::io;

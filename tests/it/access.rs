@@ -1,4 +1,6 @@
 //! Who may ask, rule by rule: programs of this machine, and not the web pages that its browsers show.
+//!
+//! CONTRACT §3.
 
 use crate::common::{Answer, Server, Wire};
 

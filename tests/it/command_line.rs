@@ -3,6 +3,8 @@
 //! Commands that end are run with `assert_cmd`; a server that keeps running is one of
 //! [`crate::common`]. A file that can't be read is a folder, a path below a file, or a device: the
 //! tests may be run by root, who may read whatever is a file.
+//!
+//! CONTRACT §4; its options are tried here, and what they do elsewhere.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -12,25 +14,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::common::{PATIENCE, Server, Wire, program};
+use crate::contract;
 use predicates::prelude::*;
 use predicates::str::{contains, is_empty, starts_with};
-
-/// Section 4 of the contract.
-const HELP: &str = "\
-Simple DB server: a key-value store over HTTP
-
-Usage: dbserver [OPTIONS]
-
-  -p, --port <PORT>             port to listen on; 0 takes a free one [default: 4000]
-      --host <HOST>             name or address to listen on [default: localhost]
-  -d, --data <FILE>             JSON-lines file that keeps the data [default: data.jsonl]
-      --memory                  keep the data in memory only
-      --sync <WHEN>             always, never, or an interval such as 100ms [default: always]
-      --allow-host <NAME>       another name that clients may call us by; may be repeated
-      --max-connections <N>     [default: 1024]
-      --log                     one line per request on standard error, in Common Log Format
-  -h, --help                    -V, --version
-";
 
 /// The program with these arguments, to be run to its end.
 fn run(arguments: &[&str]) -> assert_cmd::assert::Assert {
@@ -47,7 +33,7 @@ fn one_sentence() -> impl Predicate<str> {
 #[test]
 fn help_is_the_text_of_the_contract() {
     for arguments in [&["--help"][..], &["-h"], &["--log", "-h", "--port", "x"]] {
-        run(arguments).success().stdout(HELP).stderr(is_empty());
+        run(arguments).success().stdout(contract::help()).stderr(is_empty());
     }
 }
 

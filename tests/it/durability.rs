@@ -3,6 +3,8 @@
 //! The order of the calls to the system, and what a failing one does, is tested in `src/store/journal.rs`
 //! and `src/store/compaction.rs` with a disk that fails on demand; here it is the real binary, and
 //! strace(1) where that is installed.
+//!
+//! CONTRACT §5, rule by rule.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

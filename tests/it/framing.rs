@@ -2,6 +2,8 @@
 //! begins, and what is refused with which status.
 //!
 //! What two programs in a row might read differently is in `smuggling.rs`.
+//!
+//! CONTRACT §2.
 
 use std::io::Write as _;
 

@@ -16,6 +16,7 @@
 //!  faults         thousands of clients, nonsense, no descriptors left
 //!  shutdown       how it ends
 //!  command_line   what it prints, and its exit codes
+//!  contract       what docs/CONTRACT.md says, and who holds to it
 //!  durability     what is there after a kill, a cut, a full disk
 //!  labs           the tutorial's labs break what they are about
 //!  event_loop     the example with another way to wait, by the same tests' means
@@ -32,6 +33,7 @@ mod access;
 mod arrows;
 mod command_line;
 mod common;
+mod contract;
 mod dbcheck;
 mod dbcheck_bugs;
 mod durability;

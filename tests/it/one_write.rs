@@ -3,6 +3,8 @@
 //! How many writes there were can't be told from the other end of a connection, so this server runs
 //! inside the test, which watches the stages of its requests. Other tests have servers inside this
 //! process too: what counts is what the threads do that have read this test's mark.
+//!
+//! CONTRACT §2.
 
 use std::cell::Cell;
 use std::sync::{Arc, Mutex};

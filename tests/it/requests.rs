@@ -1,5 +1,7 @@
 //! The two requests, row by row: what they store and answer, how their query is read, and that
 //! whatever else is asked stores nothing.
+//!
+//! CONTRACT §1.
 
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime};

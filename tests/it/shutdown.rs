@@ -1,4 +1,6 @@
 //! How the server ends: what has begun is answered, nothing that was answered is lost.
+//!
+//! CONTRACT §4.
 
 use std::fs;
 use std::io::ErrorKind;

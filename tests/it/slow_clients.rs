@@ -3,6 +3,8 @@
 //! The ten seconds for a head are waited for with the real binary and five hundred clients at a
 //! time. The longer times would make the tests long, so there a server in this process has them
 //! shortened; `the_times_are_those_of_the_contract` says what they are otherwise.
+//!
+//! CONTRACT §2.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

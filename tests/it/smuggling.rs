@@ -3,6 +3,8 @@
 //!
 //! In each case a request that stores the key `evil` follows in the same packet. A server that takes
 //! the doubtful part for harmless serves it.
+//!
+//! CONTRACT §2.
 
 use crate::common::Server;
 
