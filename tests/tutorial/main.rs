@@ -57,7 +57,9 @@ const CHAPTERS_AT_A_TIME: usize = 6;
 const TEXTS: [&str; 3] = ["TUTORIAL.md", "README.md", "examples/interview/INTERVIEWER.md"];
 
 /// The texts of which links and paths are followed besides.
-const OTHER_TEXTS: [&str; 8] = [
+const OTHER_TEXTS: [&str; 10] = [
+    "CONTRIBUTING.md",
+    "docs/CONTRACT.md",
     "examples/README.md",
     "examples/peers/README.md",
     "examples/peers/RESULTS.md",
