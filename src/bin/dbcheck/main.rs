@@ -7,7 +7,7 @@
 //!  options         what the user typed
 //!     ▼
 //!  report/         text, json, junit             what is said
-//!     │            score, transcript
+//!     │            score, transcript, screen
 //!     ▼
 //!  checks/         runner                        one check after the other
 //!     │            table                         all of them
@@ -43,9 +43,11 @@ use std::process::ExitCode;
 use std::thread;
 
 use checks::run::Run;
-use checks::runner;
+use checks::runner::{self, Finding};
 use options::{Command, Options};
-use report::text::{self, Report, say};
+use report::json::About;
+use report::screen::{self, Screen, say, wrap};
+use report::text::{self, Report};
 use report::{Format, json, junit, score};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -54,7 +56,7 @@ use target::greeting::NotUp;
 fn main() -> ExitCode {
     let options = match options::parse(std::env::args_os().skip(1)) {
         Ok(Command::Check(options)) => options,
-        Ok(Command::List) => return print(&text::list()),
+        Ok(Command::List(selected)) => return print(&text::list(&selected)),
         Ok(Command::Explain(check)) => return print(&text::explain(check)),
         Ok(Command::Print(text)) => return print(text),
         Err(sentence) => {
@@ -66,7 +68,12 @@ fn main() -> ExitCode {
         complain(&format!("signals can't be watched: {error}"));
         return ExitCode::from(2);
     }
-    match check(options) {
+    let outcome = check(options);
+    if let Some(error) = screen::lost() {
+        complain(&format!("the report could not be written: {error}"));
+        return ExitCode::from(2);
+    }
+    match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(NotUp { sentence, output }) => {
@@ -82,15 +89,25 @@ fn main() -> ExitCode {
 /// Checks and reports. Says whether everything passed.
 fn check(options: Options) -> Result<bool, NotUp> {
     let format = options.format;
-    let mut report = Report::new(options.no_color);
-    let selected = options.selected();
+    let mut report = Report::new(Screen::new(options.no_color), options.style);
+    let (selected, chapter) = (options.selected(), options.chapter);
     let notice = |text: &str| match format {
-        Format::Human => say(&format!("{text}\n")),
+        Format::Human => say(&format!("{}\n\n", wrap(text, 0))),
         Format::Json | Format::Junit => complain(text),
     };
-    let mut run = Run::begin(options.setup, notice)?;
+    let mut run = Run::begin(options.setup, notice).inspect_err(|not_up| {
+        let sentence = format!("the server could not be started: {}", not_up.sentence);
+        let findings = runner::none_reached(&selected, &sentence);
+        let error = Some((not_up.sentence.clone(), not_up.output.clone()));
+        document(format, &About { error, ..About::default() }, &findings);
+    })?;
+    // Whoever has done chapter 1 has a server that is there, and it was.
+    let is_there = chapter.is_some() && selected.is_empty();
     let findings = if format == Format::Human {
-        Report::begin(&run);
+        report.begin(&run);
+        if is_there {
+            say("  ✓ it listens, and takes connections\n");
+        }
         // Both are called in turn, by one thread.
         let report = std::cell::RefCell::new(&mut report);
         runner::run_all(
@@ -102,13 +119,33 @@ fn check(options: Options) -> Result<bool, NotUp> {
     } else {
         runner::run_all(&mut run, &selected, |_, _, _| {}, |_| {})
     };
-    match format {
-        Format::Human => report.end(&findings),
-        Format::Json => say(&json::document(&run, &findings)),
-        Format::Junit => say(&junit::document(&findings)),
+    let notes = run.notes();
+    if format == Format::Human {
+        report.end(&findings);
+        let gap = if notes.is_empty() { "" } else { "\n" };
+        say(gap);
+        for note in &notes {
+            say(&format!("{}\n", wrap(note, 0)));
+        }
+    } else {
+        let about = About {
+            address: Some(run.client.address.to_string()),
+            speaks: Some(run.client.dialect.describe()),
+            notes,
+            error: None,
+        };
+        document(format, &about, &findings);
     }
-    run.notes().iter().for_each(|note| notice(note));
-    Ok(score::all_passed(&findings))
+    Ok(is_there || score::all_passed(&findings))
+}
+
+/// The report for machines, which is one whole document however the run ended.
+fn document(format: Format, about: &About, findings: &[Finding]) {
+    match format {
+        Format::Human => {}
+        Format::Json => say(&json::document(about, findings)),
+        Format::Junit => say(&junit::document(findings)),
+    }
 }
 
 /// The server is in a group of its own, so Ctrl-C does not reach it: it is ended from here, and what
@@ -137,6 +174,10 @@ fn is_ignored(signal: i32) -> bool {
 
 fn print(text: &str) -> ExitCode {
     say(text);
+    if let Some(error) = screen::lost() {
+        complain(&format!("it could not be written: {error}"));
+        return ExitCode::from(2);
+    }
     ExitCode::SUCCESS
 }
 

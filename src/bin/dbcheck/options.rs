@@ -12,6 +12,7 @@ use crate::checks::check::{Check, Tier};
 use crate::checks::run::Setup;
 use crate::checks::table;
 use crate::report::Format;
+use crate::report::text::Style;
 use crate::target::server::Origin;
 
 /// What `--help` prints.
@@ -32,19 +33,23 @@ Usage: dbcheck --cmd 'python3 dbserver.py --port={port}'     start it, check it,
   --addr HOST:PORT    a server that runs already: no restarts, so no durable tier; pairs whose
                         keys begin with \"dbcheck\" are left in it
 
+  --chapter N         what a server must pass that has done chapters 1 to N of TUTORIAL.md
   --tier TIER         brief, conventions, http, robust or durable alone; may be repeated
   --only NAME         this check alone; may be repeated
   --skip NAME         not this check; may be repeated
   --timeout SECONDS   how long an answer may take [default: 5]
   --rounds N          kills under load in the durable tier [default: 10]
   --format FORMAT     human, json or junit [default: human]
-  --no-color          no colour on a terminal, as with NO_COLOR in the environment
+  --verbose           a line for each check, and all failures in full
+  --terse             a line for each check, and no whys
+  --no-color          plain text on a terminal, as with NO_COLOR in the environment
 
-  --list              the names of all checks, and what they look at
+  --list              the names of all checks, or of those chosen, and what they look at
   --explain NAME      what a check looks at, why, and where to read more
   -h, --help          -V, --version
 
-Exit code: 0 all passed, 1 something failed, 2 wrong usage, or the server could not be started
+Exit code: 0 all passed, 1 something failed or nothing was checked, 2 wrong usage, the server could
+not be started, or the report could not be written
 ";
 
 /// What `--version` prints.
@@ -54,7 +59,7 @@ pub(crate) const VERSION: &str = concat!("dbcheck ", env!("CARGO_PKG_VERSION"), 
 #[derive(Debug)]
 pub(crate) enum Command {
     Check(Options),
-    List,
+    List(Vec<&'static Check>),
     Explain(&'static Check),
     Print(&'static str),
 }
@@ -67,7 +72,10 @@ pub(crate) struct Options {
     pub(crate) tiers: Vec<Tier>,
     pub(crate) only: Vec<&'static str>,
     pub(crate) skip: Vec<&'static str>,
+    /// The last chapter that is done.
+    pub(crate) chapter: Option<u8>,
     pub(crate) format: Format,
+    pub(crate) style: Style,
     pub(crate) no_color: bool,
 }
 
@@ -82,6 +90,7 @@ impl Options {
         (self.tiers.is_empty() || self.tiers.contains(&check.tier))
             && (self.only.is_empty() || self.only.contains(&check.name))
             && !self.skip.contains(&check.name)
+            && self.chapter.is_none_or(|chapter| table::is_due(check, chapter))
     }
 }
 
@@ -94,24 +103,28 @@ where
     let mut parser =
         Parser::from_args(arguments.into_iter().map(Into::into).collect::<Vec<OsString>>());
     let (mut command, mut addresses, mut port) = (None, None, None);
+    let mut is_list = false;
     let mut options = Options {
         setup: Setup {
             origin: Origin::Addresses { name: String::new(), addresses: Vec::new() },
             data: None,
             timeout: Duration::from_secs(5),
+            closes: false,
             rounds: 10,
         },
         tiers: Vec::new(),
         only: Vec::new(),
         skip: Vec::new(),
+        chapter: None,
         format: Format::Human,
+        style: Style::Short,
         no_color: false,
     };
     while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
         match argument {
             Arg::Short('h') | Arg::Long("help") => return Ok(Command::Print(HELP)),
             Arg::Short('V') | Arg::Long("version") => return Ok(Command::Print(VERSION)),
-            Arg::Long("list") => return Ok(Command::List),
+            Arg::Long("list") => is_list = true,
             Arg::Long("explain") => {
                 let name = text(&mut parser, "--explain", "the name of a check")?;
                 return Ok(Command::Explain(named(&name, "--explain")?));
@@ -144,6 +157,11 @@ where
                 let name = text(&mut parser, "--format", "human, json or junit")?;
                 options.format = format(&name)?;
             }
+            Arg::Long("chapter") => {
+                options.chapter = Some(number(&mut parser, "--chapter", 1, 99)?);
+            }
+            Arg::Long("verbose") => options.style = Style::Verbose,
+            Arg::Long("terse") => options.style = Style::Terse,
             Arg::Long("no-color") => options.no_color = true,
             Arg::Value(value) => {
                 let value = value.to_string_lossy().into_owned();
@@ -155,6 +173,13 @@ where
             Arg::Long(name) => return Err(format!("--{name} is not an option of dbcheck")),
         }
     }
+    if is_list {
+        return Ok(Command::List(options.selected()));
+    }
+    options.setup.closes = options.chapter == Some(1);
+    if options.chapter.is_some() && options.style == Style::Short {
+        options.style = Style::EachCheck;
+    }
     options.setup.origin = match (command, addresses) {
         (Some(command), None) if port.is_some() && command.contains("{port}") => {
             return Err("--port and {port} do not go together: {port} is a free one".into());
@@ -164,7 +189,8 @@ where
         (Some(_), Some(_)) => return Err("--cmd and --addr do not go together".into()),
         (None, None) => return Err("--cmd or --addr says which server to check".into()),
     };
-    if options.selected().is_empty() {
+    // Of chapter 1 there is nothing to check but that somebody listens.
+    if options.selected().is_empty() && options.chapter.is_none() {
         return Err("--tier, --only and --skip leave no check".into());
     }
     Ok(Command::Check(options))
@@ -267,7 +293,12 @@ mod tests {
         assert_eq!(options(&["--cmd", "x", "--format", "junit"]).format, Format::Junit);
         assert_eq!(options(&["--cmd", "x", "--data", "f"]).setup.data, Some("f".into()));
         assert!(options(&["--cmd", "x", "--no-color"]).no_color);
-        assert!(matches!(parse(["--list"]), Ok(Command::List)));
+        assert!(
+            matches!(parse(["--list"]), Ok(Command::List(all)) if all.len() == table::all().count())
+        );
+        assert_eq!(options(&["--cmd", "x", "--terse"]).style, Style::Terse);
+        assert_eq!(options(&["--cmd", "x", "--verbose"]).style, Style::Verbose);
+        assert_eq!(options(&["--cmd", "x", "--chapter", "7"]).chapter, Some(7));
         assert!(matches!(parse(["--explain", "garbage"]), Ok(Command::Explain(check))
             if check.name == "garbage"));
     }
@@ -298,6 +329,7 @@ mod tests {
             (&["--cmd", "x", "--skip", "zzz"], "--skip: \"zzz\" is not the name of a check: see"),
             (&["--explain", "zzz"], "--explain: \"zzz\""),
             (&["--cmd", "x", "--timeout", "0"], "--timeout: \"0\" is not"),
+            (&["--cmd", "x", "--chapter", "0"], "--chapter: \"0\" is not"),
             (&["--cmd", "x", "--rounds", "many"], "--rounds: \"many\" is not"),
             (&["--cmd", "x", "--format", "xml"], "--format: \"xml\""),
             (&["--cmd", "x", "--only", "garbage", "--tier", "brief"], "leave no check"),

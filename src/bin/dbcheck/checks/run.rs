@@ -35,6 +35,8 @@ pub(crate) struct Setup {
     pub(crate) data: Option<String>,
     /// How long an answer may take.
     pub(crate) timeout: Duration,
+    /// Whether a server that closes each connection is up: after chapter 1 none does more.
+    pub(crate) closes: bool,
     /// How many kills under load.
     pub(crate) rounds: u32,
 }
@@ -103,6 +105,7 @@ impl Run {
             }
         }
         target.hello.key = format!("{tag}hello");
+        target.closes = setup.closes;
         let address = target.start()?;
         let patience = Patience::new(setup.timeout);
         let mut client = Client::new(address, patience, Dialect::default());

@@ -70,6 +70,13 @@ pub(crate) fn run_all(
     findings
 }
 
+/// What comes of these checks where there is no server.
+pub(crate) fn none_reached(selected: &[&'static Check], why: &str) -> Vec<Finding> {
+    let not_reached =
+        |&check| Finding { check, verdict: Verdict::NotReached(why.into()), time: Duration::ZERO };
+    selected.iter().map(not_reached).collect()
+}
+
 fn run_one(run: &mut Run, check: &'static Check, gone: &mut Option<String>) -> Verdict {
     let begun = Instant::now();
     run.checking = check.name;

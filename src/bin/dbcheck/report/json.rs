@@ -3,13 +3,23 @@
 use serde_json::{Value, json};
 
 use crate::checks::check::Tier;
-use crate::checks::run::Run;
 use crate::checks::runner::{Finding, Verdict};
 use crate::report::score::{all_passed, score};
 use crate::report::transcript;
 
-/// One document, with everything.
-pub(crate) fn document(run: &Run, findings: &[Finding]) -> String {
+/// What a document says besides the findings.
+#[derive(Debug, Default)]
+pub(crate) struct About {
+    pub(crate) address: Option<String>,
+    /// The dialect, in words.
+    pub(crate) speaks: Option<String>,
+    pub(crate) notes: Vec<String>,
+    /// Why the server could not be started, and its last lines.
+    pub(crate) error: Option<(String, String)>,
+}
+
+/// One document, whole also where the server did not start.
+pub(crate) fn document(about: &About, findings: &[Finding]) -> String {
     let tiers: Vec<Value> = Tier::ALL
         .iter()
         .filter_map(|&tier| {
@@ -21,8 +31,11 @@ pub(crate) fn document(run: &Run, findings: &[Finding]) -> String {
     let checks: Vec<Value> = findings.iter().map(check).collect();
     let document = json!({
         "dbcheck": env!("CARGO_PKG_VERSION"),
-        "address": run.client.address.to_string(),
-        "speaks": run.client.dialect.describe(),
+        "address": about.address,
+        "speaks": about.speaks,
+        "error": about.error.as_ref().map(|(sentence, _)| sentence),
+        "output": about.error.as_ref().map(|(_, output)| output),
+        "notes": about.notes,
         "all_passed": all_passed(findings),
         "passed": total.map(|total| total.passed),
         "of": total.map(|total| total.of),

@@ -1,5 +1,7 @@
 //! What is said: the transcript of bytes, the score, and a report for people, scripts and a CI.
 
+pub(crate) mod screen;
+
 pub(crate) mod transcript;
 
 pub(crate) mod score;

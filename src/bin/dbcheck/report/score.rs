@@ -1,7 +1,7 @@
 //! The score: what counts, for whom, and what to do next.
 //!
 //! What was skipped does not count. What was not reached counts as not passed: something else has
-//! to be mended first.
+//! to be fixed first.
 
 use crate::checks::check::{Check, Tier};
 use crate::checks::runner::{Finding, Verdict};
@@ -29,15 +29,15 @@ pub(crate) fn score(findings: &[Finding], tier: Option<Tier>) -> Option<Score> {
     (score.of + score.skipped > 0).then_some(score)
 }
 
-/// Whether nothing is left to mend.
+/// Whether something was checked, and nothing is left to fix.
 pub(crate) fn all_passed(findings: &[Finding]) -> bool {
-    score(findings, None).is_none_or(|score| score.passed == score.of)
+    score(findings, None).is_some_and(|score| score.of > 0 && score.passed == score.of)
 }
 
-/// What is worth mending first: the tiers are climbed in order.
+/// What is worth fixing first: the check of the lowest chapter, as the chapters are climbed in order.
 pub(crate) fn next(findings: &[Finding]) -> Option<&'static Check> {
-    let failed = |finding: &&Finding| matches!(finding.verdict, Verdict::Failed(_));
-    findings.iter().find(failed).map(|finding| finding.check)
+    let failed = findings.iter().filter(|finding| matches!(finding.verdict, Verdict::Failed(_)));
+    failed.map(|finding| finding.check).min_by_key(|check| check.chapter)
 }
 
 #[cfg(test)]
@@ -64,5 +64,24 @@ mod tests {
         assert_eq!(next(&findings).map(|check| check.name), Some(findings[4].check.name));
         assert!(!all_passed(&findings));
         assert!(all_passed(&findings[..2]));
+        // Nothing was checked: that is no success.
+        assert!(!all_passed(&findings[3..4]));
+        assert!(!all_passed(&[]));
+    }
+
+    #[test]
+    fn the_lowest_chapter_comes_first() {
+        let mut checks: Vec<_> = table::all().collect();
+        checks.sort_by_key(|check| std::cmp::Reverse(check.chapter));
+        let findings: Vec<Finding> = checks
+            .iter()
+            .map(|&check| Finding {
+                check,
+                verdict: Verdict::Failed(Box::default()),
+                time: Duration::ZERO,
+            })
+            .collect();
+        let lowest = table::all().map(|check| check.chapter).min();
+        assert_eq!(next(&findings).map(|check| check.chapter), lowest);
     }
 }

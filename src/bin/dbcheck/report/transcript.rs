@@ -6,8 +6,8 @@
 /// No more of a message is shown than this many bytes from its beginning, or around the caret.
 const MOST_BYTES: usize = 700;
 
-/// No line of the picture is longer.
-const MOST_COLUMNS: usize = 90;
+/// No line of the picture is longer, so that one with a label before it fits on a terminal.
+const MOST_COLUMNS: usize = 66;
 
 /// One byte, or one character of more bytes, as it is shown.
 fn show(bytes: &[u8]) -> (String, usize) {
@@ -46,11 +46,11 @@ pub(crate) fn lines(bytes: &[u8], caret: Option<usize>) -> Vec<String> {
     if first > 0 {
         lines.push(format!("({first} bytes before)"));
     }
-    let (mut line, mut columns, mut mark) = (String::new(), 0, None);
+    let mut line = Line::default();
     let mut at = first;
     loop {
         if caret == Some(at) {
-            mark = Some(columns);
+            line.mark = Some(line.columns);
         }
         if at >= last {
             break;
@@ -58,40 +58,72 @@ pub(crate) fn lines(bytes: &[u8], caret: Option<usize>) -> Vec<String> {
         let (shown, length) = show(&bytes[at..]);
         // A caret never falls between the bytes of one character.
         if caret.is_some_and(|caret| at < caret && caret < at + length) {
-            mark = Some(columns);
+            line.mark = Some(line.columns);
         }
-        columns += shown.chars().count();
-        line.push_str(&shown);
         let ends = bytes[at] == b'\n';
-        at += length;
         // The end of a line is not cut off from it.
-        let is_end_next = matches!(bytes.get(at), Some(b'\r' | b'\n'));
-        if ends || (columns >= MOST_COLUMNS && !is_end_next) {
-            finish(&mut lines, &mut line, &mut columns, &mut mark);
+        let is_end = matches!(bytes[at], b'\r' | b'\n');
+        if !is_end && line.columns + shown.chars().count() > MOST_COLUMNS {
+            line.break_off(&mut lines);
+        }
+        line.push(&shown);
+        at += length;
+        if ends {
+            line.finish(&mut lines);
         }
     }
-    finish(&mut lines, &mut line, &mut columns, &mut mark);
+    line.finish(&mut lines);
     if last < bytes.len() {
         lines.push(format!("({} bytes more)", bytes.len() - last));
     }
     lines
 }
 
-fn finish(
-    lines: &mut Vec<String>,
-    line: &mut String,
-    columns: &mut usize,
-    mark: &mut Option<usize>,
-) {
-    if line.is_empty() && mark.is_some() {
-        lines.push("(here it ends)".into());
-    } else if !line.is_empty() {
-        lines.push(std::mem::take(line));
+/// A line of the picture that is being made.
+#[derive(Default)]
+struct Line {
+    text: String,
+    columns: usize,
+    /// The column of the caret.
+    mark: Option<usize>,
+    /// Where the last word begins: in bytes, and in columns.
+    word: Option<(usize, usize)>,
+}
+
+impl Line {
+    fn push(&mut self, shown: &str) {
+        self.text.push_str(shown);
+        self.columns += shown.chars().count();
+        if shown == " " {
+            self.word = Some((self.text.len(), self.columns));
+        }
     }
-    if let Some(column) = mark.take() {
-        lines.push(" ".repeat(column) + "^");
+
+    /// Ends the line before its last word, or where it stands if that is all that it has.
+    fn break_off(&mut self, lines: &mut Vec<String>) {
+        let (byte, column) = self.word.take().unwrap_or((self.text.len(), self.columns));
+        let is_after = self.mark.is_some_and(|mark| mark >= column);
+        let rest = Line {
+            text: self.text.split_off(byte),
+            columns: self.columns - column,
+            mark: self.mark.take_if(|_| is_after).map(|mark| mark - column),
+            word: None,
+        };
+        self.finish(lines);
+        *self = rest;
     }
-    *columns = 0;
+
+    fn finish(&mut self, lines: &mut Vec<String>) {
+        if self.text.is_empty() && self.mark.is_some() {
+            lines.push("(here it ends)".into());
+        } else if !self.text.is_empty() {
+            lines.push(std::mem::take(&mut self.text));
+        }
+        if let Some(column) = self.mark.take() {
+            lines.push(" ".repeat(column) + "^");
+        }
+        (self.columns, self.word) = (0, None);
+    }
 }
 
 #[cfg(test)]
@@ -129,6 +161,22 @@ mod tests {
         assert_eq!(shown[0], "(5650 bytes before)");
         assert!(shown.last().unwrap().ends_with("bytes more)"));
         assert!(shown.iter().all(|line| line.len() <= MOST_COLUMNS + 4));
-        assert!(lines(&bytes, None).len() < 12);
+        assert!(lines(&bytes, None).len() < 14);
+    }
+
+    #[test]
+    fn a_long_line_is_broken_between_its_words() {
+        let bytes = format!("X-Words: {}\r\n", "word ".repeat(20).trim_end());
+        let caret = bytes.find("word word\r").unwrap();
+        let shown = lines(bytes.as_bytes(), Some(caret));
+        let text: Vec<&String> = shown.iter().filter(|line| line.trim() != "^").collect();
+        assert_eq!(text.len(), 2, "{shown:?}");
+        assert!(text[0].ends_with("word ") && text[0].len() <= MOST_COLUMNS, "{shown:?}");
+        assert_eq!(
+            text.into_iter().cloned().collect::<String>(),
+            bytes.escape_default().to_string()
+        );
+        let column = shown.iter().find(|line| line.trim() == "^").unwrap().len() - 1;
+        assert_eq!(&shown[1][column..], "word word\\r\\n");
     }
 }

@@ -69,9 +69,11 @@ fn state(process: Pid) -> Option<(bool, Pid)> {
     // `pid (name) state parent group …`; the name may hold anything.
     let rest = stat.rsplit(|&byte| byte == b')').next()?;
     let rest = String::from_utf8_lossy(rest);
-    let mut words = rest.split_whitespace();
-    let runs = words.next() != Some("Z");
-    Some((runs, number(words.nth(1)?)?))
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    // The first thread may be over before the others, who still have the files open, and their locks.
+    let threads: u32 = words.get(17)?.parse().ok()?;
+    let runs = *words.first()? != "Z" || threads > 1;
+    Some((runs, number(words.get(2)?)?))
 }
 
 /// The process or group of this number. One that is about to end has a group of -1.

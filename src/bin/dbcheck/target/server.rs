@@ -74,7 +74,7 @@ pub(crate) struct Target {
     /// Where it was found, if it does not listen where it was told.
     found_port: Option<u16>,
     /// Whether closing is all that it does.
-    closes: bool,
+    pub(crate) closes: bool,
     /// How long was waited for a port that was held.
     held: Duration,
 }
