@@ -4,7 +4,7 @@
 //! server that listens on only one of them is slow for some and absent for others, so we listen on
 //! both, on one port.
 //!
-//! Next: [`crate::net::server`], which accepts connections.
+//! Next: [`crate::net::capacity`], how many clients there may be.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _};

@@ -6,7 +6,10 @@
 //! Next: [`crate::net::listener`].
 
 pub mod listener;
+pub mod capacity;
 pub mod server;
+pub mod acceptor;
+pub mod threads;
 pub mod slots;
 pub mod connection;
 pub mod socket;

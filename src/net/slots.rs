@@ -8,40 +8,42 @@
 //!              begin()                  answer()
 //! take() ──▶ Idle ──some bytes──▶ Begun ──a whole request──▶ Answering
 //!             ▲                     ▲                           │
-//!             └───────wait()────────┴──────────begin()──────────┘
+//!             └───wait(), sent()────┴───────begin(), sent()─────┘
 //!
-//! evict_one() ends Idle and Begun and turns them to Evicted, end_idle() turns Idle to IdleTooLong: the socket
-//! is shut down, and the thread learns it from its next read or turn. stop() shuts Idle for reading.
-//! Answering is left alone.
+//! evict_one() turns Idle or Begun to Evicted, and stop() leaves them as they are. Both end the input:
+//! the thread reads what has come, and then the end. Answering is left alone.
 //! ```
 //!
 //! The naive version counts connections and refuses the next one: a thousand idle sockets shut
 //! everyone out.
 //!
-//! 1. Nobody who is being answered is cut off for somebody else.
-//! 2. A slot is freed when its [`Seat`] is dropped, in a panic too.
+//! 1. Nobody who is being answered is cut off for somebody else. Nor is a client that asks: one whose
+//!    bytes are in the socket is not idle, though nobody may have had the time to read them.
+//! 2. A slot is freed when its [`Seat`] is dropped, in a panic too; that of an evicted connection at
+//!    once, while its thread is still on the way out.
 //! 3. When the server stops, connections that wait for nothing are ended at once; a request that
 //!    has begun is answered.
 //!
 //! Next: [`crate::net::connection`], what happens in a slot.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::io;
 use std::net::{Shutdown, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use rustix::net::RecvFlags;
 
 use crate::lock::lock;
-use crate::watch::stage::Why;
 
 /// All connections of a server.
 #[derive(Debug)]
 pub(crate) struct Slots {
     max: usize,
-    opened: Instant,
     stopping: AtomicBool,
     table: Mutex<Table>,
-    freed: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -54,18 +56,23 @@ struct Table {
 #[derive(Debug)]
 struct Slot {
     stream: Arc<TcpStream>,
-    /// One of the states below, and in the higher bits when the last whole request was
-    /// answered, or the connection opened: in milliseconds since the server's start.
-    state: AtomicU64,
+    status: Mutex<Status>,
 }
 
-const IDLE: u64 = 0;
-const BEGUN: u64 = 1;
-const ANSWERING: u64 = 2;
-const EVICTED: u64 = 3;
-const IDLE_TOO_LONG: u64 = 4;
-const STATE_BITS: u32 = 3;
-const STATE: u64 = (1 << STATE_BITS) - 1;
+#[derive(Debug)]
+struct Status {
+    state: State,
+    /// When the last whole request was answered, or the connection opened.
+    since: Instant,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Idle,
+    Begun,
+    Answering,
+    Evicted,
+}
 
 /// A connection's place among the slots.
 #[derive(Debug)]
@@ -73,80 +80,43 @@ pub(crate) struct Seat {
     slots: Arc<Slots>,
     slot: Arc<Slot>,
     number: u64,
-    /// The higher bits of the slot's state.
-    since: u64,
 }
 
 impl Slots {
     /// As many slots as `max`.
     pub(crate) fn new(max: usize) -> Self {
-        Slots {
-            max,
-            opened: Instant::now(),
-            stopping: AtomicBool::new(false),
-            table: Mutex::default(),
-            freed: Condvar::new(),
-        }
+        Slots { max, stopping: AtomicBool::new(false), table: Mutex::default() }
     }
 
     /// A slot for `stream`, if need be that of a connection that waits; none where all are being
     /// answered.
     pub(crate) fn take(self: &Arc<Self>, stream: &Arc<TcpStream>) -> Option<Seat> {
         let mut table = lock(&self.table);
-        // A server that stops evicts nobody: what comes now is its own wake-up call, or the rest of
-        // the listener's queue.
+        // A server that stops evicts nobody: what comes now is the rest of the listener's queue.
         if table.slots.len() >= self.max && !self.is_stopping() && !table.evict_one() {
             return None;
         }
-        let since = self.millis() << STATE_BITS;
-        let slot =
-            Arc::new(Slot { stream: Arc::clone(stream), state: AtomicU64::new(since | IDLE) });
+        let status = Mutex::new(Status { state: State::Idle, since: Instant::now() });
+        let slot = Arc::new(Slot { stream: Arc::clone(stream), status });
         let number = table.next;
         table.next += 1;
         table.slots.insert(number, Arc::clone(&slot));
         drop(table);
-        Some(Seat { slots: Arc::clone(self), slot, number, since })
+        Some(Seat { slots: Arc::clone(self), slot, number })
     }
 
-    /// Ends one connection that waits, if there is one: somebody else needs its file descriptor.
+    /// Ends one connection that waits, if there is one: somebody else needs its file descriptor or
+    /// its thread.
     pub(crate) fn evict_one(&self) -> bool {
         lock(&self.table).evict_one()
-    }
-
-    /// Ends connections on which nothing of a request has come for this long.
-    pub(crate) fn end_idle(&self, time: Duration) {
-        let now = self.millis();
-        let limit = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        for slot in lock(&self.table).slots.values() {
-            let state = slot.state.load(SeqCst);
-            if state & STATE == IDLE
-                // It may have become idle after we looked at the clock.
-                && now.saturating_sub(state >> STATE_BITS) > limit
-                && slot.state.compare_exchange(state, IDLE_TOO_LONG, SeqCst, SeqCst).is_ok()
-            {
-                let _ = slot.stream.shutdown(Shutdown::Both);
-            }
-        }
-    }
-
-    /// Waits for this long, or until the server stops; returns whether it goes on.
-    pub(crate) fn pause(&self, time: Duration) -> bool {
-        let table = lock(&self.table);
-        let wait = self.freed.wait_timeout_while(table, time, |_| !self.is_stopping());
-        drop(wait);
-        !self.is_stopping()
     }
 
     /// Has idle connections end now and all others after their answer.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, SeqCst);
-        let table = lock(&self.table);
-        self.freed.notify_all();
-        for slot in table.slots.values() {
-            // Its reads now return what has arrived, and then the end. (On macOS, what has arrived
-            // and was not read is thrown away.)
-            if slot.state.load(SeqCst) & STATE == IDLE {
-                let _ = slot.stream.shutdown(Shutdown::Read);
+        for slot in lock(&self.table).slots.values() {
+            if lock(&slot.status).state == State::Idle {
+                slot.end(Shutdown::Read);
             }
         }
     }
@@ -155,75 +125,94 @@ impl Slots {
         self.stopping.load(SeqCst)
     }
 
-    /// Waits until all connections have ended, or for `patience`; then ends the others.
-    pub(crate) fn drain(&self, patience: Duration) {
-        let table = lock(&self.table);
-        let left = self.freed.wait_timeout_while(table, patience, |table| !table.slots.is_empty());
-        let (table, _) = left.unwrap_or_else(PoisonError::into_inner);
-        for slot in table.slots.values() {
-            let _ = slot.stream.shutdown(Shutdown::Both);
+    /// Ends the input of all connections, or the connections.
+    pub(crate) fn end_all(&self, how: Shutdown) {
+        for slot in lock(&self.table).slots.values() {
+            slot.end(how);
         }
-    }
-
-    fn millis(&self) -> u64 {
-        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
 
 impl Table {
+    /// The one goes that has waited longest.
     fn evict_one(&mut self) -> bool {
-        loop {
-            let waiting = self.slots.iter().filter_map(|(&number, slot)| {
-                let state = slot.state.load(SeqCst);
-                (state & STATE < ANSWERING).then_some((state, number))
-            });
-            let Some((state, number)) = waiting.min() else {
-                return false;
-            };
-            let Some(slot) = self.slots.get(&number) else {
-                return false;
-            };
-            // Its request may have become whole just now: then it is another's turn.
-            if slot.state.compare_exchange(state, EVICTED, SeqCst, SeqCst).is_ok() {
-                let _ = slot.stream.shutdown(Shutdown::Both);
+        let slots = self.slots.iter().map(|(&number, slot)| (lock(&slot.status).since, number));
+        let mut oldest: BinaryHeap<_> = slots.map(Reverse).collect();
+        while let Some(Reverse((_, number))) = oldest.pop() {
+            if self.slots.get(&number).is_some_and(|slot| slot.evict()) {
                 self.slots.remove(&number);
                 return true;
             }
         }
+        false
     }
 }
 
-impl Seat {
-    /// Nothing of a request is there. Returns whether to wait for one.
-    pub(crate) fn wait(&mut self) -> bool {
-        self.turn(IDLE)
-    }
-
-    /// Some bytes of a request are there. Returns whether to go on.
-    pub(crate) fn begin(&mut self) -> bool {
-        self.turn(BEGUN)
-    }
-
-    /// A whole request is there. Returns whether to answer it: once it is true, the connection is
-    /// safe from eviction until it waits again.
-    pub(crate) fn answer(&mut self) -> bool {
-        self.turn(ANSWERING)
-    }
-
-    /// The answers so far are about to be written: from now on the client is waited for. This is
-    /// noted before the client can know, so that of two clients the first one stays the first.
-    pub(crate) fn answered(&mut self) {
-        self.since = self.slots.millis() << STATE_BITS;
-    }
-
-    /// Why the connection was ended by another thread, if it was.
-    pub(crate) fn ended(&self) -> Option<Why> {
-        match self.slot.state.load(SeqCst) & STATE {
-            EVICTED => Some(Why::Evicted),
-            IDLE_TOO_LONG => Some(Why::Idle),
-            IDLE if self.is_stopping() => Some(Why::Stopping),
-            _ => None,
+impl Slot {
+    /// Ends the input if the connection waits for some, and returns whether it does.
+    fn evict(&self) -> bool {
+        // Held to the end: meanwhile its request may become whole.
+        let mut status = lock(&self.status);
+        let waits = matches!(status.state, State::Idle | State::Begun) && !has_input(&self.stream);
+        if waits {
+            status.state = State::Evicted;
+            self.end(Shutdown::Read);
         }
+        waits
+    }
+
+    /// After [`Shutdown::Read`], reads return what has arrived, and then the end. (On macOS, what has
+    /// arrived and was not read is thrown away.)
+    fn end(&self, how: Shutdown) {
+        let _ = self.stream.shutdown(how);
+    }
+}
+
+/// Whether bytes are in the socket that nobody has read. The end of the input is none.
+fn has_input(stream: &TcpStream) -> bool {
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    rustix::net::recv(stream, &mut [0; 1], flags).is_ok_and(|(_, count)| count > 0)
+}
+
+impl Seat {
+    /// Nothing of a request is there. Returns whether to wait for one: not where this connection had to
+    /// make room, or the server stops.
+    pub(crate) fn wait(&self) -> bool {
+        self.turn(State::Idle) && !self.is_stopping()
+    }
+
+    /// Some bytes of a request are there. Returns whether to wait for the others.
+    pub(crate) fn begin(&self) -> bool {
+        self.turn(State::Begun)
+    }
+
+    /// A whole request is there. Returns whether others may follow: once it is true, the connection is
+    /// safe from eviction until it waits again.
+    pub(crate) fn answer(&self) -> bool {
+        self.turn(State::Answering)
+    }
+
+    /// Has the answers so far sent, as much of them as the system takes at once; `send` returns the
+    /// rest. Where there is none, it is the client's turn from now on, of whose next request something
+    /// is there if it `has_begun`.
+    ///
+    /// Others see this in one step. A client that has its answer and comes back on a second connection
+    /// must not find that the first one is still being answered, and somebody else have to go.
+    ///
+    /// # Errors
+    /// Those of `send`.
+    pub(crate) fn sent<'b>(
+        &self,
+        has_begun: bool,
+        send: impl FnOnce() -> io::Result<&'b [u8]>,
+    ) -> io::Result<&'b [u8]> {
+        let mut status = lock(&self.slot.status);
+        status.since = Instant::now();
+        let rest = send()?;
+        if rest.is_empty() && status.state == State::Answering {
+            status.state = if has_begun { State::Begun } else { State::Idle };
+        }
+        Ok(rest)
     }
 
     /// Whether this answer is the last, because the server stops.
@@ -231,29 +220,26 @@ impl Seat {
         self.slots.is_stopping()
     }
 
-    fn turn(&self, to: u64) -> bool {
-        let now = self.slot.state.load(SeqCst);
-        let next = self.since | to;
-        // Nobody but an eviction changes it meanwhile.
-        let change = || self.slot.state.compare_exchange(now, next, SeqCst, SeqCst).is_ok();
-        now & STATE < EVICTED && (now == next || change())
+    fn turn(&self, to: State) -> bool {
+        let mut status = lock(&self.slot.status);
+        if status.state != State::Evicted {
+            status.state = to;
+        }
+        status.state == to
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut table = lock(&self.slots.table);
-        table.slots.remove(&self.number);
-        if table.slots.is_empty() {
-            self.slots.freed.notify_all();
-        }
+        lock(&self.slots.table).slots.remove(&self.number);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read as _;
+    use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
+    use std::time::Duration;
 
     use super::*;
 
@@ -264,19 +250,22 @@ mod tests {
         (client, Arc::new(listener.accept().unwrap().0))
     }
 
+    /// An answer that the system takes at once.
+    fn sent(seat: &Seat, has_begun: bool) {
+        assert_eq!(seat.sent(has_begun, || Ok(b"")).unwrap(), b"");
+    }
+
     #[test]
     fn the_one_that_has_waited_longest_makes_room() {
         let slots = Arc::new(Slots::new(2));
         let (mut first, stream) = connection();
-        let mut oldest = slots.take(&stream).unwrap();
-        let mut other = slots.take(&connection().1).unwrap();
+        let oldest = slots.take(&stream).unwrap();
+        let other = slots.take(&connection().1).unwrap();
         assert!(oldest.answer() && other.begin());
-        std::thread::sleep(Duration::from_millis(3));
-        oldest.answered();
-        assert!(oldest.wait());
+        sent(&oldest, false);
         // `other` has not had a request for longer, though it was opened later.
         let third = slots.take(&connection().1).unwrap();
-        assert!(!other.answer());
+        assert!(!other.begin() && !other.wait());
         assert!(oldest.answer());
         drop(third);
         assert!(oldest.wait());
@@ -290,34 +279,99 @@ mod tests {
     #[test]
     fn a_client_that_pipelines_has_not_waited_since_its_last_answer() {
         let slots = Arc::new(Slots::new(2));
-        let mut busy = slots.take(&connection().1).unwrap();
-        let mut idle = slots.take(&connection().1).unwrap();
-        std::thread::sleep(Duration::from_millis(3));
-        // Behind the answered request there is the beginning of another.
+        let busy = slots.take(&connection().1).unwrap();
+        let idle = slots.take(&connection().1).unwrap();
         assert!(busy.answer());
-        busy.answered();
-        assert!(busy.begin());
+        sent(&busy, true);
         let _third = slots.take(&connection().1).unwrap();
         assert!(busy.answer() && !idle.answer());
     }
 
     #[test]
+    fn a_client_that_has_its_answer_waits_from_then_on() {
+        let slots = Arc::new(Slots::new(1));
+        let seat = slots.take(&connection().1).unwrap();
+        assert!(seat.answer());
+        // As long as the system has not taken all of it, it is not the client's turn.
+        assert_eq!(seat.sent(false, || Ok(b"rest")).unwrap(), b"rest");
+        assert!(slots.take(&connection().1).is_none());
+        sent(&seat, false);
+        assert!(slots.take(&connection().1).is_some());
+    }
+
+    #[test]
     fn nobody_who_is_being_answered_makes_room() {
         let slots = Arc::new(Slots::new(1));
-        let mut seat = slots.take(&connection().1).unwrap();
+        let seat = slots.take(&connection().1).unwrap();
         assert!(seat.answer());
+        assert!(!slots.evict_one());
         assert!(slots.take(&connection().1).is_none());
         assert!(seat.wait());
+        assert!(slots.evict_one());
         assert!(slots.take(&connection().1).is_some());
+    }
+
+    #[test]
+    fn a_client_whose_bytes_are_in_the_socket_does_not_make_room() {
+        for has_begun in [false, true] {
+            let slots = Arc::new(Slots::new(2));
+            let (mut client, stream) = connection();
+            let asking = slots.take(&stream).unwrap();
+            let (other_client, other_stream) = connection();
+            let other = slots.take(&other_stream).unwrap();
+            client.write_all(b"GET").unwrap();
+            stream.peek(&mut [0]).unwrap();
+            assert!(if has_begun { asking.begin() } else { asking.wait() });
+            // The other is not older, but has nothing to say.
+            assert!(slots.evict_one() && !other.wait());
+            assert!(!slots.evict_one());
+            assert!(asking.answer());
+            drop((client, other_client));
+        }
+    }
+
+    #[test]
+    fn an_evicted_connection_may_still_say_its_last_word() {
+        let slots = Arc::new(Slots::new(1));
+        let (mut client, stream) = connection();
+        let seat = slots.take(&stream).unwrap();
+        assert!(slots.evict_one());
+        // Its request has become whole at this moment.
+        assert!(!seat.answer());
+        (&*stream).write_all(b"answer").unwrap();
+        drop((seat, stream));
+        let mut received = Vec::new();
+        client.read_to_end(&mut received).unwrap();
+        assert_eq!(received, b"answer");
+    }
+
+    #[test]
+    fn a_stop_ends_the_input_of_those_that_wait_for_nothing() {
+        let slots = Arc::new(Slots::new(2));
+        let (mut idle_client, idle_stream) = connection();
+        let (_begun_client, begun_stream) = connection();
+        let (idle, begun) =
+            (slots.take(&idle_stream).unwrap(), slots.take(&begun_stream).unwrap());
+        idle_client.write_all(b"G").unwrap();
+        idle_stream.peek(&mut [0]).unwrap();
+        assert!(begun.begin());
+        slots.stop();
+        assert!(!idle.wait() && begun.begin());
+        // What has come is read, and then the end.
+        assert_eq!((&*idle_stream).read(&mut [0; 9]).unwrap(), 1);
+        assert_eq!((&*idle_stream).read(&mut [0; 9]).unwrap(), 0);
+        begun_stream.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
+        assert!((&*begun_stream).read(&mut [0]).is_err());
+        slots.end_all(Shutdown::Read);
+        assert_eq!((&*begun_stream).read(&mut [0]).unwrap(), 0);
     }
 
     #[test]
     fn a_dropped_seat_is_free() {
         let slots = Arc::new(Slots::new(1));
         for _ in 0..3 {
-            let mut seat = slots.take(&connection().1).unwrap();
+            let seat = slots.take(&connection().1).unwrap();
             assert!(seat.answer());
         }
-        slots.drain(Duration::ZERO);
     }
 }

@@ -4,12 +4,10 @@
 //! deadline: a client that sends one byte every nine seconds never meets one of ten. So reads that
 //! belong together are given the [`Instant`] by which all of them must be done.
 //!
-//! A timeout is not free either: the system starts a timer when a thread goes to sleep and stops it
-//! when it wakes up, for each request. So only what has begun has a deadline here. A connection on
-//! which nothing has begun waits without one, and the server's watch ends it when it has been idle
-//! for too long ([`crate::net::server`]).
-//!
-//! A read that a signal interrupts (a stopped process that is continued, for one) is read again.
+//! A deadline is about the client, and not about us. Where this process was stopped (Ctrl-Z, a frozen
+//! container) or had no turn for long, the time is over and the bytes are there. So what has arrived is
+//! read before a deadline counts, and what the client has taken counts as taken. A read that a signal
+//! interrupts is read again.
 //!
 //! Next: [`crate::net::placement`].
 
@@ -27,13 +25,21 @@ const PIECE: usize = 64 << 10;
 const LINGER_BYTES: usize = 256 << 10;
 const LINGER_TIME: Duration = Duration::from_secs(1);
 
+/// No wait is longer: a moment that is too far away can't be told by the system's clock.
+const LONGEST: Duration = Duration::from_hours(24 * 365);
+
+/// The moment when this time will be over.
+pub(crate) fn after(time: Duration) -> Instant {
+    Instant::now() + time.min(LONGEST)
+}
+
 /// How long a read may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Wait {
     /// What has arrived already, and no wait at all.
     No,
-    /// Until something arrives, or somebody else shuts the socket down.
-    Idle,
+    /// So long.
+    For(Duration),
     /// Until then, together with other reads.
     Until(Instant),
 }
@@ -42,14 +48,14 @@ pub(crate) enum Wait {
 #[derive(Debug)]
 pub(crate) struct Socket<'s> {
     stream: &'s TcpStream,
-    /// Whether the socket has a timeout for reads. Setting it is a system call, so it stays until
-    /// it is in the way.
-    has_timeout: bool,
+    /// The socket's timeout for reads. Setting it is a system call, so it stays until it is in the
+    /// way: while requests come whole, each wait for the next is as long as the one before.
+    timeout: Duration,
 }
 
 impl<'s> Socket<'s> {
     pub(crate) fn new(stream: &'s TcpStream) -> Self {
-        Socket { stream, has_timeout: false }
+        Socket { stream, timeout: Duration::ZERO }
     }
 
     /// Reads what has arrived, at most as much as `buffer` takes, or waits for it. 0 is the end.
@@ -57,15 +63,22 @@ impl<'s> Socket<'s> {
     /// # Errors
     /// [`ErrorKind::TimedOut`] when the wait is over; otherwise the peer is gone.
     pub(crate) fn read(&mut self, buffer: &mut [u8], wait: Wait) -> io::Result<usize> {
-        let deadline = match wait {
-            Wait::No => return self.read_now(buffer),
-            Wait::Idle => None,
-            Wait::Until(deadline) => Some(deadline),
-        };
         loop {
-            self.set_timeout(deadline)?;
+            let time = match wait {
+                Wait::No => Duration::ZERO,
+                Wait::For(time) => time,
+                Wait::Until(deadline) => deadline.saturating_duration_since(Instant::now()),
+            };
+            if time.is_zero() {
+                return self.read_now(buffer);
+            }
+            if self.timeout != time {
+                self.stream.set_read_timeout(Some(time))?;
+                self.timeout = time;
+            }
             match self.stream.read(buffer) {
-                Err(error) if error.kind() == ErrorKind::Interrupted || is_timeout(&error) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if is_timeout(&error) => return self.read_now(buffer),
                 result => return result,
             }
         }
@@ -79,17 +92,16 @@ impl<'s> Socket<'s> {
         }
     }
 
-    /// Has the next blocking read end by then.
-    fn set_timeout(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        let timeout = deadline.map(|it| it.saturating_duration_since(Instant::now()));
-        if timeout.is_some_and(|it| it.is_zero()) {
-            return Err(ErrorKind::TimedOut.into());
+    /// Sends what the system takes at once, which is almost always everything, and returns the rest.
+    ///
+    /// # Errors
+    /// Where the peer is gone.
+    pub(crate) fn send<'b>(&self, bytes: &'b [u8]) -> io::Result<&'b [u8]> {
+        match rustix::net::send(self.stream, bytes, SendFlags::DONTWAIT) {
+            Ok(sent) => Ok(&bytes[sent..]),
+            Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(bytes),
+            Err(error) => Err(error.into()),
         }
-        if timeout.is_some() || self.has_timeout {
-            self.stream.set_read_timeout(timeout)?;
-            self.has_timeout = timeout.is_some();
-        }
-        Ok(())
     }
 
     /// Writes all of `bytes`; the peer has `time` to take each piece of 64 KiB.
@@ -97,19 +109,17 @@ impl<'s> Socket<'s> {
     /// # Errors
     /// [`ErrorKind::TimedOut`] when it takes longer; otherwise the peer is gone.
     pub(crate) fn write(&mut self, bytes: &[u8], time: Duration) -> io::Result<()> {
-        // Almost always the system takes all of it at once.
-        let mut rest = match rustix::net::send(self.stream, bytes, SendFlags::DONTWAIT) {
-            Ok(written) => &bytes[written..],
-            Err(Errno::WOULDBLOCK | Errno::INTR) => bytes,
-            Err(error) => return Err(error.into()),
-        };
-        while !rest.is_empty() {
-            let (mut piece, after) = rest.split_at(rest.len().min(PIECE));
-            let deadline = Instant::now() + time;
+        for mut piece in bytes.chunks(PIECE) {
+            let deadline = after(time);
             while !piece.is_empty() {
                 let timeout = deadline.saturating_duration_since(Instant::now());
                 if timeout.is_zero() {
-                    return Err(ErrorKind::TimedOut.into());
+                    let rest = self.send(piece)?;
+                    if rest.len() == piece.len() {
+                        return Err(ErrorKind::TimedOut.into());
+                    }
+                    piece = rest;
+                    continue;
                 }
                 self.stream.set_write_timeout(Some(timeout))?;
                 match self.stream.write(piece) {
@@ -119,7 +129,6 @@ impl<'s> Socket<'s> {
                     Err(error) => return Err(error),
                 }
             }
-            rest = after;
         }
         Ok(())
     }
@@ -133,7 +142,7 @@ impl<'s> Socket<'s> {
         if self.stream.shutdown(Shutdown::Write).is_err() {
             return;
         }
-        let deadline = Wait::Until(Instant::now() + LINGER_TIME);
+        let deadline = Wait::Until(after(LINGER_TIME));
         let mut left = LINGER_BYTES;
         while let Ok(read) = self.read(buffer, deadline)
             && read > 0
@@ -147,4 +156,70 @@ impl<'s> Socket<'s> {
 fn is_timeout(error: &io::Error) -> bool {
     // Which of the two it is depends on the system.
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    /// The two ends of a new connection: the client's, and the server's.
+    fn connection() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (client, listener.accept().unwrap().0)
+    }
+
+    #[test]
+    fn what_has_arrived_is_read_when_the_time_is_over() {
+        let (mut client, stream) = connection();
+        let mut socket = Socket::new(&stream);
+        let over = Instant::now();
+        let short = Duration::from_nanos(1);
+        for wait in [Wait::No, Wait::For(Duration::ZERO), Wait::For(short), Wait::Until(over)] {
+            let kind = socket.read(&mut [0], wait).unwrap_err().kind();
+            assert_eq!(kind, ErrorKind::TimedOut, "{wait:?}");
+            client.write_all(b"1").unwrap();
+            stream.peek(&mut [0]).unwrap();
+            assert_eq!(socket.read(&mut [0], wait).unwrap(), 1, "{wait:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_client_has_taken_counts_when_the_time_is_over() {
+        let (mut client, stream) = connection();
+        let mut socket = Socket::new(&stream);
+        let bytes = [7; 100_000];
+        let mut sent = 0;
+        let rest = loop {
+            let rest = socket.send(&bytes).unwrap();
+            sent += bytes.len() - rest.len();
+            if !rest.is_empty() {
+                break rest;
+            }
+        };
+        let error = socket.write(rest, Duration::ZERO).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        // Now it takes everything.
+        let reader = thread::scope(|scope| {
+            let reader = scope.spawn(|| client.read_exact(&mut vec![0; sent]));
+            reader.join().unwrap()
+        });
+        reader.unwrap();
+        socket.write(rest, Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn no_time_is_too_long() {
+        let (mut client, stream) = connection();
+        let mut socket = Socket::new(&stream);
+        assert!(after(Duration::MAX) > Instant::now());
+        client.write_all(b"123").unwrap();
+        for wait in [Wait::For(Duration::MAX), Wait::Until(after(Duration::MAX))] {
+            assert_eq!(socket.read(&mut [0], wait).unwrap(), 1);
+        }
+        socket.write(b"answer", Duration::MAX).unwrap();
+    }
 }

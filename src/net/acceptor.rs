@@ -1,0 +1,256 @@
+//! The acceptor: the threads of one listener, which take turns at it.
+//!
+//! There is no thread that accepts and hands over: that would be one more sleep and one more
+//! wake-up for each connection.
+//!
+//! ```text
+//!  start_thread() ─▶ accept() ──connection──▶ is_relieved(): is another thread in accept()?
+//!                     ▲                         │ yes        │ no
+//!                     │                         ▼            ▼
+//!                     │                      serve() ◀── start_thread() ──none to be had──▶ turn_away()
+//!                     │ yes                     ▼                                               │
+//!                     └────── fewer than 8 in accept()? ◀───────────────────────────────────────┘
+//!                                               └─no─▶ the thread ends
+//! ```
+//!
+//! 1. As long as the server runs, somebody is in `accept()`.
+//! 2. A thread that has served its connection takes the next one. Starting and ending threads is
+//!    most of what a short connection costs.
+//! 3. A system that has no more threads or file descriptors to give is met with fewer connections,
+//!    not with a panic and not with a busy loop: one that waits has to go, the longest first.
+//! 4. When the server stops, what is in the listener's queue at that moment is served, and nothing
+//!    that connects later.
+//!
+//! The naive version, `for stream in listener.incoming() { thread::spawn(…) }`, starts as many
+//! threads as there are clients, and panics when the system refuses one.
+//!
+//! Next: [`crate::net::threads`], which are counted.
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::config::Config;
+use crate::lock::lock;
+use crate::net::connection;
+use crate::net::slots::Slots;
+use crate::net::threads::Threads;
+use crate::store::engine::Engine;
+
+/// How many threads may be in `accept()` on one listener. More than one is there only after
+/// connections have ended, for the next ones.
+const MAX_ACCEPTING: usize = 8;
+
+/// How many clients that are told that there is no slot for them are waited for at a time.
+const MAX_TURNED_AWAY: usize = 32;
+
+/// How many threads there may be beside those of the connections: at two listeners, with clients
+/// that are turned away, and on their way out.
+pub(crate) const MORE_THREADS: usize = 2 * MAX_ACCEPTING + MAX_TURNED_AWAY + 16;
+
+/// After an `accept()` that failed for lack of something.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// How long a client is kept for which there is no thread yet.
+const THREAD_TIME: Duration = Duration::from_millis(250);
+
+/// Between two looks at whether something has happened.
+const GLANCE: Duration = Duration::from_millis(1);
+
+/// For our own call at a stop, where the queue may be full.
+const CALL_TIME: Duration = Duration::from_millis(100);
+
+/// What all threads of a server need.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) slots: Arc<Slots>,
+    pub(crate) threads: Arc<Threads>,
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) config: Config,
+    /// How many clients are being told that there is no slot for them.
+    pub(crate) turned_away: AtomicUsize,
+}
+
+/// One listener, and who takes turns at it.
+#[derive(Debug)]
+pub(crate) struct Acceptor {
+    /// None once the server has stopped.
+    listener: Mutex<Option<Arc<TcpListener>>>,
+    /// How many threads are in `accept()`, or on their way into it.
+    accepting: AtomicUsize,
+    /// From where we have called ourselves, as the last client.
+    last_call: Mutex<Option<SocketAddr>>,
+    shared: Arc<Shared>,
+}
+
+impl Acceptor {
+    pub(crate) fn new(listener: TcpListener, shared: Arc<Shared>) -> Self {
+        Acceptor {
+            listener: Mutex::new(Some(Arc::new(listener))),
+            accepting: AtomicUsize::new(0),
+            last_call: Mutex::new(None),
+            shared,
+        }
+    }
+
+    /// Starts a thread in `accept()`.
+    pub(crate) fn start_thread(self: &Arc<Self>) -> io::Result<()> {
+        let acceptor = Arc::clone(self);
+        self.accepting.fetch_add(1, SeqCst);
+        let started = self.shared.threads.start(move || acceptor.run());
+        if started.is_err() {
+            self.accepting.fetch_sub(1, SeqCst);
+        }
+        started
+    }
+
+    /// Takes turns at the listener until the server stops, or enough others do.
+    fn run(self: &Arc<Self>) {
+        loop {
+            let accepted = self.accept();
+            let others = self.accepting.fetch_sub(1, SeqCst) - 1;
+            match accepted {
+                Some(Ok((stream, peer))) => {
+                    // While nobody else can be had for the listener, this thread must stay there.
+                    if others > 0 || self.is_relieved() {
+                        self.serve(stream, peer);
+                    } else {
+                        connection::turn_away(&stream, false);
+                    }
+                }
+                Some(Err(error)) => self.recover(&error),
+                None => return,
+            }
+            // In one step: a thread that is counted, and does not come, would be relied on.
+            let room = |others| (others < MAX_ACCEPTING).then_some(others + 1);
+            if self.accepting.fetch_update(SeqCst, SeqCst, room).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The next client, or why there is none yet; none at all once the server has stopped.
+    fn accept(&self) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+        let listener = lock(&self.listener).clone()?;
+        let accepted = listener.accept();
+        match &accepted {
+            // The queue is in order: everybody who was there before our own last call has been accepted.
+            Ok((_, peer)) if Some(*peer) == self.last_caller() => self.hang_up(),
+            Err(_) if lock(&self.listener).is_none() => {}
+            _ => return Some(accepted),
+        }
+        None
+    }
+
+    fn last_caller(&self) -> Option<SocketAddr> {
+        // The lock is held while that call is made, and nobody waits for it before.
+        if self.shared.slots.is_stopping() { *lock(&self.last_call) } else { None }
+    }
+
+    /// Sees to it that another thread is in `accept()`, or on its way there.
+    fn is_relieved(self: &Arc<Self>) -> bool {
+        let deadline = Instant::now() + THREAD_TIME;
+        let mut evicted = false;
+        loop {
+            match self.start_thread() {
+                Ok(()) => return true,
+                // Somebody is on the way out.
+                Err(error) if error.kind() == ErrorKind::QuotaExceeded => {}
+                // The system has no more. One that waits gives up its thread, which comes here then.
+                Err(_) => {
+                    evicted = evicted || self.shared.slots.evict_one();
+                    if !evicted {
+                        return false;
+                    }
+                }
+            }
+            thread::sleep(GLANCE);
+            if self.accepting.load(SeqCst) > 0 {
+                return true;
+            }
+            if Instant::now() >= deadline {
+                return false;
+            }
+        }
+    }
+
+    fn serve(&self, stream: TcpStream, peer: SocketAddr) {
+        let stream = Arc::new(stream);
+        let Shared { slots, engine, config, turned_away, .. } = &*self.shared;
+        // Answers are written whole, so there is nothing for Nagle's algorithm to wait for.
+        let _ = stream.set_nodelay(true);
+        if let Some(mut seat) = slots.take(&stream) {
+            // A panic's message was printed when it happened; the connection is closed here.
+            let _ = catch_unwind(AssertUnwindSafe(|| {
+                connection::serve(&stream, &mut seat, peer, &**engine, config);
+            }));
+        } else {
+            let before = turned_away.fetch_add(1, SeqCst);
+            connection::turn_away(&stream, before < MAX_TURNED_AWAY);
+            turned_away.fetch_sub(1, SeqCst);
+        }
+    }
+
+    /// After an `accept()` that failed.
+    fn recover(&self, error: &io::Error) {
+        match error.kind() {
+            // A signal, or a client that was gone before we came.
+            ErrorKind::Interrupted | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset => {}
+            // Most likely there is no file descriptor left: one that waits gives up its own. A
+            // pause, because the error comes at once and would come again.
+            _ => {
+                self.shared.slots.evict_one();
+                thread::sleep(PAUSE);
+            }
+        }
+    }
+
+    /// Has what is in the queue now accepted, and nothing that comes later; waits until nobody is in
+    /// `accept()` any more, until `deadline` at the longest. From then on nothing listens.
+    pub(crate) fn close(&self, deadline: Instant) {
+        let (address, mut call) = (self.address(), None);
+        while let Some(address) = address
+            && (self.is_open() || self.accepting.load(SeqCst) > 0)
+            && Instant::now() < deadline
+        {
+            let connect = || TcpStream::connect_timeout(&address, CALL_TIME).ok();
+            if call.is_none() {
+                let mut last_call = lock(&self.last_call);
+                call = connect();
+                *last_call = call.as_ref().and_then(|call| call.local_addr().ok());
+            } else if !self.is_open() {
+                // Where hanging up does not wake who is in accept(), a client does.
+                drop(connect());
+            }
+            thread::sleep(GLANCE);
+        }
+        self.hang_up();
+    }
+
+    fn is_open(&self) -> bool {
+        lock(&self.listener).is_some()
+    }
+
+    fn hang_up(&self) {
+        if let Some(listener) = lock(&self.listener).take() {
+            // On Linux this ends the queue, and every accept() with an error; elsewhere it does nothing.
+            let _ = rustix::net::shutdown(&*listener, rustix::net::Shutdown::Both);
+        }
+    }
+
+    /// Where we can be called.
+    fn address(&self) -> Option<SocketAddr> {
+        let mut address = lock(&self.listener).as_ref()?.local_addr().ok()?;
+        if address.ip().is_unspecified() {
+            address.set_ip(match address.ip() {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        Some(address)
+    }
+}
