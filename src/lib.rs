@@ -15,8 +15,11 @@
 //!
 //!  net              sockets, threads, waiting
 //!   listener        a name and a port: sockets
-//!   server          for each client a thread
-//!   slots           how many there may be, and who makes room
+//!   capacity        how many clients there may be
+//!   server          from the first to the last
+//!   acceptor        for each client a thread
+//!   threads         counted, too
+//!   slots           who makes room
 //!      │
 //!   connection ◀───────────────────────────────────────────────────────────┐
 //!      │ socket     bytes in and out, in time                              │

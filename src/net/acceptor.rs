@@ -40,6 +40,7 @@ use crate::net::connection;
 use crate::net::slots::Slots;
 use crate::net::threads::Threads;
 use crate::store::engine::Engine;
+use crate::watch::stage::{Stage, Why, reached};
 
 /// How many threads may be in `accept()` on one listener. More than one is there only after
 /// connections have ended, for the next ones.
@@ -183,16 +184,21 @@ impl Acceptor {
         let Shared { slots, engine, config, turned_away, .. } = &*self.shared;
         // Answers are written whole, so there is nothing for Nagle's algorithm to wait for.
         let _ = stream.set_nodelay(true);
-        if let Some(mut seat) = slots.take(&stream) {
-            // A panic's message was printed when it happened; the connection is closed here.
-            let _ = catch_unwind(AssertUnwindSafe(|| {
-                connection::serve(&stream, &mut seat, peer, &**engine, config);
+        let seat = slots.take(&stream);
+        reached(Stage::Opened { peer });
+        let why = if let Some(seat) = seat {
+            let served = catch_unwind(AssertUnwindSafe(|| {
+                connection::serve(&stream, &seat, peer, &**engine, config)
             }));
+            // Where it panicked, the message was printed when it happened.
+            served.unwrap_or(Why::Gone)
         } else {
             let before = turned_away.fetch_add(1, SeqCst);
             connection::turn_away(&stream, before < MAX_TURNED_AWAY);
             turned_away.fetch_sub(1, SeqCst);
-        }
+            Why::Refused
+        };
+        reached(Stage::Closed { why });
     }
 
     /// After an `accept()` that failed.

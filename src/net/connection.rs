@@ -26,7 +26,7 @@
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 use std::ops::Range;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use crate::config::{Config, Limits};
 use crate::http::answers::Answers;
@@ -38,12 +38,12 @@ use crate::http::request::{Framing, Request};
 use crate::http::response::{Clock, Persistence, Reply};
 use crate::net::placement::Placement;
 use crate::net::slots::Seat;
-use crate::net::socket::{Socket, Wait};
+use crate::net::socket::{LONGEST, Socket, Wait};
 use crate::store::engine::Engine;
 use crate::watch::stage::{Part, Stage, Why, reached};
 
 struct Connection<'s> {
-    seat: &'s mut Seat,
+    seat: &'s Seat,
     stream: &'s TcpStream,
     socket: Socket<'s>,
     limits: &'s Limits,
@@ -73,7 +73,7 @@ impl From<Refusal> for End {
 /// Serves a connection from its first byte to its last, and returns why that was the last.
 pub(crate) fn serve(
     stream: &TcpStream,
-    seat: &mut Seat,
+    seat: &Seat,
     peer: SocketAddr,
     engine: &dyn Engine,
     config: &Config,
@@ -109,7 +109,7 @@ pub(crate) fn turn_away(stream: &TcpStream, patient: bool) {
     sent.say(output, true);
     let mut socket = Socket::new(stream);
     // So little always fits, and nobody is waited for.
-    if socket.write(output, Duration::ZERO).is_ok() {
+    if socket.send(output).is_ok_and(<[u8]>::is_empty) {
         reached(Stage::Written(output));
         if patient {
             socket.linger(&mut [0; 1024]);
@@ -131,52 +131,45 @@ impl Connection<'_> {
             if self.reads_on()? {
                 continue;
             }
-            let wait = if begun {
-                let time = self.limits.head_time;
+            if begun {
                 let begun = *since.get_or_insert_with(Instant::now);
                 reached(Stage::Partial { part: Part::Head, have, begun });
                 if !self.seat.begin() {
                     return Err(End::Gone);
                 }
-                Wait::Until(begun + time)
+                let deadline = begun + self.limits.head_time.min(LONGEST);
+                self.fill(Wait::Until(deadline), End::Refuse(Refusal::HeadTimeout))?;
+            } else if self.seat.wait() {
+                self.fill(Wait::For(self.limits.idle_time), End::Close(Why::Idle))?;
             } else {
-                if !self.seat.wait() {
-                    return Err(End::Gone);
-                }
-                // A server that stops takes what has already come, and waits for nothing.
-                let stopping = self.seat.is_stopping();
-                if stopping { Wait::No } else { Wait::Idle }
-            };
-            self.fill(wait, since.map(|_| Refusal::HeadTimeout))?;
+                // What has already come is taken, and nothing is waited for.
+                self.fill(Wait::No, End::Close(Why::Stopping))?;
+            }
         }
     }
 
     /// Answers the request whose head is there, when its body is there too.
     fn exchange(&mut self, head: Range<usize>) -> Result<(), End> {
-        let mut more = self.input.unread().len() > head.end;
         let mut request = Request::parse(&mut self.input.unread()[head.clone()])?;
         let has_body = request.framing != Framing::Length(0);
         // Who asks before sending a body is answered at once, and spared the body.
         let unread_body = has_body && request.expects_continue;
-        if has_body {
+        if has_body && !unread_body {
             let drain = Drain::new(request.framing, self.limits.body_bytes)?;
-            if !unread_body {
-                self.drain(drain, head.end)?;
-                // Read again: the bytes may have moved meanwhile.
-                more = self.input.unread().len() > head.end;
-                request = Request::parse(&mut self.input.unread()[head.clone()])?;
-            }
+            self.drain(drain, head.end)?;
+            // Read again: the bytes may have moved meanwhile.
+            request = Request::parse(&mut self.input.unread()[head.clone()])?;
         }
-        if !self.seat.answer() {
-            return Err(End::Gone);
-        }
+        let mut last = !self.seat.answer() || unread_body;
         // A server that stops answers what has come: also the requests behind this one.
-        let last = unread_body || (self.seat.is_stopping() && !more);
+        if self.seat.is_stopping() && !last {
+            last = !self.has_more(head.end);
+            request = Request::parse(&mut self.input.unread()[head.clone()])?;
+        }
         let open = self.answers.answer(&request, last);
         self.input.use_up(head.end);
         if !open {
-            let rest = unread_body || !self.input.unread().is_empty();
-            return Err(if rest { End::Linger } else { End::Close(Why::Done) });
+            return Err(if unread_body { End::Linger } else { End::Close(Why::Done) });
         }
         if self.answers.are_full() {
             self.flush()?;
@@ -184,10 +177,15 @@ impl Connection<'_> {
         Ok(())
     }
 
+    /// Whether something is there behind the first `count` unread bytes, in the socket if not here.
+    fn has_more(&mut self, count: usize) -> bool {
+        self.input.unread().len() > count || matches!(self.read(Wait::No), Ok(true))
+    }
+
     /// Reads the body that begins at `start`, and takes it out of the input.
     fn drain(&mut self, mut drain: Drain, start: usize) -> Result<(), End> {
         let begun = Instant::now();
-        let deadline = Wait::Until(begun + self.limits.body_time);
+        let deadline = Wait::Until(begun + self.limits.body_time.min(LONGEST));
         loop {
             let (taken, done) = drain.take(&self.input.unread()[start..])?;
             self.input.cut(start..start + taken);
@@ -202,16 +200,13 @@ impl Connection<'_> {
             }
             let have = self.input.unread().len();
             reached(Stage::Partial { part: Part::Body, have, begun });
-            self.fill(deadline, Some(Refusal::BodyTimeout))?;
+            self.fill(deadline, End::Refuse(Refusal::BodyTimeout))?;
         }
     }
 
-    /// Waits for more input.
-    fn fill(&mut self, wait: Wait, at_timeout: Option<Refusal>) -> Result<(), End> {
-        if self.read(wait)? {
-            return Ok(());
-        }
-        Err(at_timeout.map_or(End::Close(Why::Stopping), End::Refuse))
+    /// Waits for more input, or ends as it must when none comes in time.
+    fn fill(&mut self, wait: Wait, at_timeout: End) -> Result<(), End> {
+        if self.read(wait)? { Ok(()) } else { Err(at_timeout) }
     }
 
     /// Before a wait: writes the answers that are ready. But where the last read was full, more is
@@ -248,8 +243,11 @@ impl Connection<'_> {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.seat.answered();
-        let written = self.socket.write(bytes, self.limits.write_time);
+        let has_begun = !self.input.unread().is_empty();
+        let written = match self.seat.sent(has_begun, || self.socket.send(bytes)) {
+            Ok(rest) => self.socket.write(rest, self.limits.write_time),
+            Err(error) => Err(error),
+        };
         if written.is_ok() {
             reached(Stage::Written(bytes));
         }
@@ -269,9 +267,12 @@ impl Connection<'_> {
                 (true, if late { Why::Late } else { Why::Refused })
             }
         };
-        // Who is no longer answered makes room like others.
-        if self.flush().is_ok() && linger && self.seat.begin() {
-            self.socket.linger(self.input.space());
+        if self.flush().is_ok() {
+            // Who is no longer answered makes room like others.
+            self.seat.begin();
+            if linger || self.has_more(0) {
+                self.socket.linger(self.input.space());
+            }
         }
         why
     }

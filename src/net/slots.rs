@@ -37,6 +37,7 @@ use std::time::Instant;
 use rustix::net::RecvFlags;
 
 use crate::lock::lock;
+use crate::watch::stage::Why;
 
 /// All connections of a server.
 #[derive(Debug)]
@@ -215,6 +216,15 @@ impl Seat {
         Ok(rest)
     }
 
+    /// Why the connection was ended by another thread, if it was.
+    pub(crate) fn ended(&self) -> Option<Why> {
+        match lock(&self.slot.status).state {
+            State::Evicted => Some(Why::Evicted),
+            State::Idle if self.is_stopping() => Some(Why::Stopping),
+            _ => None,
+        }
+    }
+
     /// Whether this answer is the last, because the server stops.
     pub(crate) fn is_stopping(&self) -> bool {
         self.slots.is_stopping()
@@ -350,8 +360,7 @@ mod tests {
         let slots = Arc::new(Slots::new(2));
         let (mut idle_client, idle_stream) = connection();
         let (_begun_client, begun_stream) = connection();
-        let (idle, begun) =
-            (slots.take(&idle_stream).unwrap(), slots.take(&begun_stream).unwrap());
+        let (idle, begun) = (slots.take(&idle_stream).unwrap(), slots.take(&begun_stream).unwrap());
         idle_client.write_all(b"G").unwrap();
         idle_stream.peek(&mut [0]).unwrap();
         assert!(begun.begin());

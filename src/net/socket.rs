@@ -26,12 +26,7 @@ const LINGER_BYTES: usize = 256 << 10;
 const LINGER_TIME: Duration = Duration::from_secs(1);
 
 /// No wait is longer: a moment that is too far away can't be told by the system's clock.
-const LONGEST: Duration = Duration::from_hours(24 * 365);
-
-/// The moment when this time will be over.
-pub(crate) fn after(time: Duration) -> Instant {
-    Instant::now() + time.min(LONGEST)
-}
+pub(crate) const LONGEST: Duration = Duration::from_hours(24 * 365);
 
 /// How long a read may take.
 #[derive(Debug, Clone, Copy)]
@@ -110,7 +105,7 @@ impl<'s> Socket<'s> {
     /// [`ErrorKind::TimedOut`] when it takes longer; otherwise the peer is gone.
     pub(crate) fn write(&mut self, bytes: &[u8], time: Duration) -> io::Result<()> {
         for mut piece in bytes.chunks(PIECE) {
-            let deadline = after(time);
+            let deadline = Instant::now() + time.min(LONGEST);
             while !piece.is_empty() {
                 let timeout = deadline.saturating_duration_since(Instant::now());
                 if timeout.is_zero() {
@@ -142,7 +137,7 @@ impl<'s> Socket<'s> {
         if self.stream.shutdown(Shutdown::Write).is_err() {
             return;
         }
-        let deadline = Wait::Until(after(LINGER_TIME));
+        let deadline = Wait::Until(Instant::now() + LINGER_TIME);
         let mut left = LINGER_BYTES;
         while let Ok(read) = self.read(buffer, deadline)
             && read > 0
@@ -215,9 +210,9 @@ mod tests {
     fn no_time_is_too_long() {
         let (mut client, stream) = connection();
         let mut socket = Socket::new(&stream);
-        assert!(after(Duration::MAX) > Instant::now());
+        let far = Instant::now() + Duration::MAX.min(LONGEST);
         client.write_all(b"123").unwrap();
-        for wait in [Wait::For(Duration::MAX), Wait::Until(after(Duration::MAX))] {
+        for wait in [Wait::For(Duration::MAX), Wait::Until(far)] {
             assert_eq!(socket.read(&mut [0], wait).unwrap(), 1);
         }
         socket.write(b"answer", Duration::MAX).unwrap();
