@@ -162,12 +162,7 @@ impl Acceptor {
                 // Somebody is on the way out.
                 Err(error) if error.kind() == ErrorKind::QuotaExceeded => {}
                 // The system has no more. One that waits gives up its thread, which comes here then.
-                Err(_) => {
-                    evicted = evicted || self.shared.slots.evict_one();
-                    if !evicted {
-                        return false;
-                    }
-                }
+                Err(_) => evicted = evicted || self.shared.slots.evict_one(),
             }
             thread::sleep(GLANCE);
             if self.accepting.load(SeqCst) > 0 {

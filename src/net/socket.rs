@@ -186,7 +186,7 @@ mod tests {
     fn what_the_client_has_taken_counts_when_the_time_is_over() {
         let (mut client, stream) = connection();
         let mut socket = Socket::new(&stream);
-        let bytes = [7; 100_000];
+        let bytes = vec![7; 100_000];
         let mut sent = 0;
         let rest = loop {
             let rest = socket.send(&bytes).unwrap();

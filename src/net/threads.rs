@@ -90,7 +90,7 @@ mod tests {
             let wait = Arc::new(Mutex::new(wait));
             for _ in 0..2 {
                 let wait = Arc::clone(&wait);
-                threads.start(move || drop(lock(&wait).recv())).unwrap();
+                threads.start(move || assert!(lock(&wait).recv().is_err())).unwrap();
             }
             let refused = threads.start(|| ()).unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::QuotaExceeded);

@@ -5,6 +5,8 @@
 use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+#[cfg(target_os = "linux")]
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -43,7 +45,8 @@ fn is_well(server: &mut Server) {
 fn is_quiet(server: &mut Server) {
     assert_eq!(server.child.try_wait().unwrap(), None);
     let stderr = server.stderr.lock().unwrap();
-    assert!(stderr.lines().all(|line| line.contains("limit on open files")), "{stderr}");
+    let is_warned_of = |line: &str| line.contains("limit on") && line.contains("leaves room for");
+    assert!(stderr.lines().all(is_warned_of), "{stderr}");
 }
 
 /// Asks on new connections until one is served: others may still be on their way out.
@@ -176,13 +179,10 @@ fn the_connection_longest_without_a_whole_request_makes_room() {
         "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nbody",
     ] {
         let mut server = server(&["--max-connections", "3"]);
-        // The server counts milliseconds: who is to be older than another is so by some of them.
-        let some_milliseconds = || thread::sleep(Duration::from_millis(5));
-        some_milliseconds();
         let mut oldest = server.connect();
-        assert_eq!(oldest.get("/get?key=a").text(), "b");
-        oldest.send(begun);
-        some_milliseconds();
+        // What comes in one packet is read in one: when the answer is there, the rest has been begun.
+        oldest.send([GET, begun].concat());
+        assert_eq!(oldest.answer().text(), "b");
         let (mut second, mut third) = (server.connect(), server.connect());
         for wire in [&mut second, &mut third] {
             assert_eq!(wire.get("/get?key=a").text(), "b");
@@ -243,6 +243,114 @@ fn where_all_are_being_answered_a_new_client_gets_503() {
     }
     drop(deaf);
     becomes_well(&mut server);
+    server.stop();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn who_has_asked_is_answered_however_many_come_after() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""]);
+    command.arg(program().get_program()).arg("--memory");
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let mut server = with_pairs(Server::start_command(folder, command));
+    for _ in 0..5 {
+        // While it is stopped, clients queue up, and the first ten have asked.
+        server.signal("STOP");
+        let mut asking: Vec<Wire> = (0..10).map(|_| server.connect()).collect();
+        for wire in &mut asking {
+            wire.send(GET);
+        }
+        let silent: Vec<_> = (0..100).map(|_| TcpStream::connect(server.address())).collect();
+        server.signal("CONT");
+        for (number, wire) in asking.iter_mut().enumerate() {
+            assert_eq!(wire.answer().text(), "b", "client {number}");
+        }
+        // The queue has no room for those of the next round before these are through.
+        becomes_well(&mut server);
+        drop(silent);
+    }
+    server.stop();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_system_without_threads_is_met_with_fewer_connections() {
+    // The limit is that of a user, so there has to be one of its own. It does not hold for root.
+    let user: &[&str] = if rustix::process::getuid().is_root() {
+        &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    } else {
+        &[]
+    };
+    let space = ["unshare", "--user", "--map-current-user"];
+    let words = [user, &space].concat();
+    let may = Command::new(words[0]).args(&words[1..]).arg("true").status();
+    if !may.is_ok_and(|status| status.success()) {
+        eprintln!("this user may not make a namespace of users: nothing is tried");
+        return;
+    }
+    // Another user may not be allowed to read what Cargo has built.
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let copy = folder.path().join("dbserver");
+    fs::copy(program().get_program(), &copy).unwrap();
+    for (path, mode) in [(folder.path(), 0o755), (&copy, 0o755)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).args(["bash", "-c", "ulimit -u 40; exec \"$0\" \"$@\""]);
+    command.arg(copy).arg("--memory");
+    let mut server = Server::start_command(folder, command);
+    let said = server.stderr.lock().unwrap().clone();
+    assert!(said.contains("limit on threads leaves room for 8 connections, not 1024"), "{said}");
+    assert_eq!(server.get("/set?a=b").status, 200);
+    let silent: Vec<_> = (0..100).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
+    for _ in 0..20 {
+        becomes_well(&mut server);
+    }
+    drop(silent);
+    server.stop();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_connection_takes_no_more_mappings_than_are_counted_for_it() {
+    const CONNECTIONS: usize = 200;
+    let server = server(&[]);
+    let mappings = || {
+        let maps = fs::read_to_string(format!("/proc/{}/maps", server.child.id())).unwrap();
+        maps.lines().count()
+    };
+    let mut wires: Vec<Wire> = Vec::new();
+    let before = mappings();
+    for _ in 0..CONNECTIONS {
+        let mut wire = server.connect();
+        assert_eq!(wire.get("/get?key=a").text(), "b");
+        // Its input is as large as it gets.
+        wire.send(format!("GET /{}", "x".repeat(60_000)));
+        wires.push(wire);
+    }
+    // Of six for each; what the allocator takes besides has a share of its own.
+    let each = (mappings() - before) / CONNECTIONS;
+    assert!((1..=6).contains(&each), "{each}");
+    drop(wires);
+    server.stop();
+}
+
+#[test]
+fn an_end_is_clean_where_more_is_in_the_socket_than_was_read() {
+    let server = server(&[]);
+    for version in ["1.0", "1.1"] {
+        let head =
+            format!("GET /get?key=a HTTP/{version}\r\nHost: localhost\r\nConnection: close\r\nX: ");
+        // As much as one read takes, and an empty line that does no harm elsewhere.
+        let request = format!("{head}{}\r\n\r\n", "x".repeat(1024 - head.len() - 4));
+        assert_eq!(request.len(), 1024);
+        for stray in ["\r\n", GET] {
+            for _ in 0..20 {
+                assert_eq!(server.only_answer([&request, stray].concat()).text(), "b");
+            }
+        }
+    }
     server.stop();
 }
 

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::load::{Outcome, check, ledgers, set_until_the_end};
 use crate::common::{PATIENCE, Server, Wire, program};
+use dbserver::{Config, MemoryStore, listener, serve};
 
 /// Twice what the server promises, and more than a busy machine needs on top.
 const SOON: Duration = Duration::from_secs(10);
@@ -154,21 +156,32 @@ fn a_request_that_was_begun_may_be_finished_where_no_slot_is_free() {
 #[test]
 fn requests_that_came_together_are_all_answered() {
     const SETS: usize = 40;
-    for round in 0..3 {
+    let set = |number: usize, padding: &str, body: &str| {
+        let length = body.len();
+        let padding = if padding.is_empty() { String::new() } else { format!("X: {padding}\r\n") };
+        format!(
+            "GET /set?key{number:02}=1 HTTP/1.1\r\nHost: localhost\r\n{padding}\
+             Content-Length: {length}\r\n\r\n{body}"
+        )
+    };
+    // With 128 bytes each, a read of 1,024 ends where a request does.
+    let fill = "x".repeat(128 - set(0, "x", "").len() + 1);
+    assert_eq!(set(0, &fill, "").len(), 128);
+    for (padding, body) in [("", ""), (&*fill, ""), ("", "body"), ("", &"b".repeat(2000))] {
         let server = Server::start(&[]);
         let mut wire = server.connect();
         assert_eq!(wire.get("/get?key=nothing").status, 404);
         // A stopped process has all of them in its socket when the signal comes.
         server.signal("STOP");
         wait_until_stopped(&server, true);
-        let request = |key| format!("GET /set?key{key}=1 HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        wire.send((0..SETS).map(request).collect::<String>());
+        wire.send((0..SETS).map(|number| set(number, padding, body)).collect::<String>());
         server.signal("TERM");
         server.signal("CONT");
         for number in 0..SETS {
             let answer = wire.answer();
-            assert_eq!(answer.status, 200, "round {round}, request {number}");
-            assert!(!answer.closes() || number == SETS - 1, "round {round}, request {number}");
+            assert_eq!(answer.status, 200, "{padding:?}, {body:?}, request {number}");
+            let last = number == SETS - 1;
+            assert!(!answer.closes() || last, "{padding:?}, {body:?}, request {number}");
         }
         wire.expect_end();
         ends_in_order(server);
@@ -365,6 +378,74 @@ fn being_stopped_and_continued_breaks_no_connection() {
     assert_eq!(idle.answer().text(), "1");
     drop((idle, head, body));
     server.stop();
+}
+
+#[test]
+fn what_came_while_it_was_stopped_is_read_before_a_deadline_counts() {
+    let server = Server::start(&[]);
+    let mut head = begin(&server, "GET /set?a=1 HTTP/1.1\r\n");
+    let mut late = begin(&server, "GET /set?b=1 HTTP/1.1\r\n");
+    server.signal("STOP");
+    wait_until_stopped(&server, true);
+    head.send("Host: localhost\r\n\r\n");
+    // A head has ten seconds: this is no wait for anything, but that time.
+    thread::sleep(Duration::from_millis(10_500));
+    server.signal("CONT");
+    assert_eq!(head.answer().status, 200);
+    // One that has not come is late all the same.
+    assert_eq!(late.answer().status, 408);
+    late.expect_end();
+    drop(head);
+    server.stop();
+}
+
+#[test]
+fn what_came_while_it_was_stopped_is_answered_when_the_last_requests_have_had_their_time() {
+    let server = Server::start(&[]);
+    let mut slow = begin(&server, "GET /get?key=a HTTP/1.1\r\n");
+    ask_to_stop(&server, "TERM");
+    server.signal("STOP");
+    wait_until_stopped(&server, true);
+    slow.send("Host: localhost\r\n\r\n");
+    // The last requests have four seconds.
+    thread::sleep(Duration::from_millis(4500));
+    server.signal("CONT");
+    assert_eq!(slow.answer().status, 404);
+    slow.expect_end();
+    ends_in_order(server);
+}
+
+#[test]
+fn nobody_is_served_who_connects_after_the_stop() {
+    let server = Server::start(&[]);
+    let mut slow = begin(&server, "GET /get?key=a HTTP/1.1\r\n");
+    ask_to_stop(&server, "TERM");
+    // Somebody is still being waited for, and nothing listens any more.
+    let deadline = Instant::now() + Duration::from_secs(3);
+    while TcpStream::connect(server.address()).is_ok() {
+        assert!(Instant::now() < deadline, "new clients still find somebody");
+    }
+    slow.send("Host: localhost\r\n\r\n");
+    assert_eq!(slow.answer().status, 404);
+    ends_in_order(server);
+}
+
+#[test]
+fn nothing_listens_when_stop_has_returned() {
+    let listeners = listener::bind("localhost", 0).unwrap();
+    let addresses: Vec<_> = listeners.iter().map(|it| it.local_addr().unwrap()).collect();
+    let server = serve(listeners, Arc::new(MemoryStore::new()), Config::default()).unwrap();
+    let mut wires: Vec<_> = addresses.iter().map(|&address| Wire::connect(address)).collect();
+    for wire in &mut wires {
+        assert_eq!(wire.get("/get?key=a").status, 404);
+        // Its thread is there for as long as it is waited for.
+        wire.send("GET /get?key=a HTTP/1.1\r\n");
+    }
+    server.stop();
+    for address in addresses {
+        let refused = TcpStream::connect(address).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused, "{address}");
+    }
 }
 
 #[test]

@@ -208,6 +208,36 @@ fn a_head_or_a_body_within_its_time_is_answered_however_slow_it_is() {
 }
 
 #[test]
+fn no_limit_on_time_is_too_long() {
+    let (server, address) = with(|limits| {
+        for time in [
+            &mut limits.head_time,
+            &mut limits.body_time,
+            &mut limits.idle_time,
+            &mut limits.write_time,
+        ] {
+            *time = Duration::MAX;
+        }
+    });
+    let value = "v".repeat(60_000);
+    let mut wire = Wire::connect(address);
+    assert_eq!(wire.get(&format!("/set?large={value}")).status, 200);
+    for _ in 0..100 {
+        // Head, body, and the next wait each have a deadline of their own.
+        wire.send("POST / HTTP/1.1\r\nHost: local");
+        wire.send("host\r\nContent-Length: 4\r\n\r\nbo").send("dy");
+        assert_eq!(wire.answer().status, 500);
+    }
+    // More than the system takes at once.
+    wire.send("GET /get?key=large HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(200));
+    for _ in 0..200 {
+        assert_eq!(wire.answer().text(), value);
+    }
+    wire.end().expect_end();
+    server.stop();
+}
+
+#[test]
 fn a_connection_that_is_idle_too_long_is_closed_without_an_answer() {
     let (server, address) = with(|limits| limits.idle_time = SHORT);
     thread::scope(|scope| {
