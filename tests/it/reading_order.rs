@@ -12,7 +12,12 @@ fn source(name: &str) -> String {
 /// The names in the `mod` lines of a file.
 fn mod_lines(text: &str) -> Vec<&str> {
     text.lines()
-        .filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'))
+        .filter_map(|line| {
+            line.trim_start_matches("pub ")
+                .trim_start_matches("pub(crate) ")
+                .strip_prefix("mod ")?
+                .strip_suffix(';')
+        })
         .collect()
 }
 
