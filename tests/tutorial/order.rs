@@ -73,7 +73,10 @@ pub(crate) fn steps(document: &Document, steps: &[String]) -> Vec<String> {
 pub(crate) fn modules(source: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let lines = |text: &str| -> Vec<String> {
         let names = text.lines().filter_map(|line| {
-            line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';')
+            line.trim_start_matches("pub ")
+                .trim_start_matches("pub(crate) ")
+                .strip_prefix("mod ")?
+                .strip_suffix(';')
         });
         names.map(str::to_string).collect()
     };
