@@ -150,13 +150,11 @@ impl Writer {
         is_due.then(|| self.data.file().clone())
     }
 
-    /// What came from [`Writer::take_unsynced`] could not be synced.
+    /// What came from [`Writer::take_unsynced`] could not be synced. All of it was answered, so nothing
+    /// is cut: a process that is killed now loses none of it.
     pub(crate) fn sync_failed(&mut self, file: &OpenFile) {
         // After a compaction it is not our file any more.
-        if self.data.file().is(file) {
-            self.trusted = false;
-            let _ = file.cut(self.length);
-        }
+        self.trusted &= !self.data.file().is(file);
     }
 
     /// Looks whether the file is still what is known of it.
