@@ -71,7 +71,9 @@ impl DataFile {
                     "another server has {shown} open: stop it, or give another file with --data"
                 ),
                 Err(TryLockError::Error(error)) => {
-                    return Err(error).with_context(|| format!("cannot lock {shown}"));
+                    return Err(error).with_context(|| {
+                        format!("cannot lock {shown}: give another file with --data")
+                    });
                 }
             }
             let path =

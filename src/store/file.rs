@@ -235,15 +235,15 @@ impl Shared {
         let go_on = || if closing() { Err(stopped()) } else { Ok(()) };
         let result = compaction::run(&self.journal, &self.map, go_on);
         let retry = &mut lock(&self.last_compaction).retry;
-        match result.map_err(|error| in_words(&error)) {
-            Ok(()) => retry.went_well(),
-            Err(_) if closing() => {}
-            Err(why) => {
-                self.journal.size().say(FileStep::Failed, Some(self.map.len()));
-                if retry.failed(&why) {
-                    warn(format_args!("the data file could not be compacted: {why}"));
-                }
-            }
+        let Err(error) = result else { return retry.went_well() };
+        if closing() {
+            return;
+        }
+        self.journal.size().say(FileStep::Failed, Some(self.map.len()));
+        let why = in_words(&error);
+        // A name that is lost was said already.
+        if retry.failed(&why) && error.kind() != io::ErrorKind::NotFound {
+            warn(format_args!("the data file could not be compacted: {why}"));
         }
     }
 }

@@ -180,9 +180,12 @@ impl Journal {
     /// # Errors
     /// Where what was answered may be on no disk, or not in the file that has the name.
     pub(crate) fn close(&self, map: &Map) -> io::Result<()> {
-        self.writer().hurry();
-        self.sync(map)?;
-        self.writer().look()
+        let looked = {
+            let mut writer = self.writer();
+            writer.hurry();
+            writer.look()
+        };
+        self.sync(map).and(looked)
     }
 
     /// How large the file is.

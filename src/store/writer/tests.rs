@@ -102,6 +102,16 @@ fn a_file_that_is_cut_while_an_append_fails_is_never_made_longer() {
 }
 
 #[test]
+fn a_file_that_is_cut_from_outside_is_whole_again_when_the_server_has_ended() {
+    let rig = Rig::new(SyncWhen::Never);
+    rig.set("a", "1").unwrap();
+    rig.set("b", "1").unwrap();
+    fs::OpenOptions::new().write(true).open(rig.path()).unwrap().set_len(7).unwrap();
+    rig.journal.close(&rig.map).unwrap();
+    rig.expect(&[("a", "1"), ("b", "1")]);
+}
+
+#[test]
 fn what_another_program_appends_is_left_alone_and_costs_none_of_our_lines() {
     let rig = Rig::new(SyncWhen::Always);
     rig.set("a", "1").unwrap();
