@@ -201,3 +201,19 @@ fn looks_whose_the_name_is() {
     replace(&mut data, b"larger\n").unwrap();
     assert_eq!(data.look().unwrap(), 7);
 }
+
+#[test]
+fn a_link_that_leads_elsewhere_now_is_not_followed_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, link) = (folder.path().join("data.jsonl"), folder.path().join("link"));
+    fs::write(&path, "old\n").unwrap();
+    symlink(&path, &link).unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let mut data = DataFile::open(&link, &disk).unwrap();
+    fs::remove_file(&link).unwrap();
+    fs::write(&link, "another\n").unwrap();
+    let error = replace(&mut data, b"new\n").unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    assert_eq!(fs::read(&path).unwrap(), b"old\n");
+    assert_eq!(fs::read(&link).unwrap(), b"another\n");
+}
