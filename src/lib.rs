@@ -63,6 +63,7 @@
 //!   event           a stage as a line of JSON
 //!   recorder        which stages become events
 //!   scribe          who is told of them
+//!   trace           a terminal that is
 //!   watcher         a browser that is
 //!   page            what it shows them with
 //!   flags           which of all this is wanted

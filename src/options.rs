@@ -32,7 +32,8 @@ Usage: dbserver [OPTIONS]
       --allow-host <NAME>       another name that clients may call us by; may be repeated
       --max-connections <N>     [default: 1024]
       --log                     one line per request on standard error, in Common Log Format
-      --trace-file <FILE>       what happens inside, as JSON lines, in this file
+      --trace                   what happens inside, on standard error
+      --trace-file <FILE>       the same as JSON lines, in this file
       --watch[=<PORT>]          a page that shows it, on this port [default: the port + 1]
   -h, --help                    -V, --version
 ";
@@ -69,6 +70,8 @@ pub struct Options {
     pub max_connections: usize,
     /// Whether to print a line for each request.
     pub log: bool,
+    /// Whether to print what happens inside.
+    pub trace: bool,
     /// Where to write what happens inside.
     pub trace_file: Option<PathBuf>,
     /// Whether to serve a page that shows it, and on which port.
@@ -96,6 +99,7 @@ impl Default for Options {
             allow_hosts: Vec::new(),
             max_connections: Config::default().max_connections,
             log: false,
+            trace: false,
             trace_file: None,
             watch: None,
         }
@@ -161,6 +165,7 @@ where
                 options.compact_over = number(&mut parser, "--compact-over", 0, u64::MAX)?;
             }
             Arg::Long("log") => options.log = true,
+            Arg::Long("trace") => options.trace = true,
             Arg::Long("trace-file") => {
                 options.trace_file = Some(file(&mut parser, "--trace-file")?);
             }
@@ -272,6 +277,7 @@ mod tests {
         assert_eq!(options(&["--sync", "never"]).sync, SyncWhen::Never);
         assert_eq!(options(&["--allow-host=a", "--allow-host", "b."]).allow_hosts, ["a", "b."]);
         assert!(options(&["--log"]).log);
+        assert!(options(&["--trace"]).trace);
         assert_eq!(options(&["--trace-file", "a b"]).trace_file, Some("a b".into()));
         assert_eq!(options(&["--watch", "--log"]).watch, Some(Watch::Next));
         assert_eq!(options(&["--watch=0"]).watch, Some(Watch::Port(0)));

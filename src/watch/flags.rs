@@ -1,4 +1,4 @@
-//! The flags: what `--trace-file` and `--watch` begin, and what the end of the server ends.
+//! The flags: what `--trace`, `--trace-file` and `--watch` begin, and what the end of the server ends.
 //!
 //! The program calls [`begin`] before it opens the data file, so that nothing that happens is missed, and
 //! [`Scribe::finish`] as the last thing of all.
@@ -24,6 +24,7 @@ use crate::options::{Options, Watch};
 use crate::store::journal::SyncWhen;
 use crate::watch::page;
 use crate::watch::scribe::Scribe;
+use crate::watch::trace::Trace;
 use crate::watch::warning::complain;
 
 /// Begins what these options ask for; `port` is the server's. Nothing is recorded where they ask for nothing.
@@ -31,13 +32,16 @@ use crate::watch::warning::complain;
 /// # Errors
 /// Where the file can't be written, or the page's port is taken: the sentence names the flag.
 pub fn begin(options: &Options, config: &Config, port: u16) -> anyhow::Result<Option<Scribe>> {
-    if options.trace_file.is_none() && options.watch.is_none() {
+    if !options.trace && options.trace_file.is_none() && options.watch.is_none() {
         return Ok(None);
     }
     let file = options.trace_file.as_deref().map(|path| trace_file(path, options.data.as_deref()));
     let file = file.transpose()?;
     let listeners = options.watch.map(|watch| listen(watch, port)).transpose()?;
     let scribe = Scribe::start(config, &in_words(options.sync))?;
+    if options.trace {
+        scribe.hand_on(Box::new(Trace::on_standard_error()));
+    }
     if let Some(file) = file {
         scribe.write_to(file);
     }

@@ -4,8 +4,9 @@
 //! rooms, and turn stages into something to look at:
 //!
 //! ```text
-//!  stage ──▶ recorder ──queue──▶ scribe ──▶ --trace-file FILE       lines of JSON
-//!             (event)              └──────▶ watcher ──▶ page        the same lines, for --watch
+//!  stage ──▶ recorder ──queue──▶ scribe ──▶ trace                   words, for --trace
+//!             (event)              ├──────▶ --trace-file FILE       lines of JSON
+//!                                  └──────▶ watcher ──▶ page        the same lines, for --watch
 //! ```
 //!
 //! # What a page, or another reader, can rely on
@@ -34,6 +35,7 @@ pub mod stage;
 pub mod event;
 mod recorder;
 pub mod scribe;
+mod trace;
 mod watcher;
 pub mod page;
 pub mod flags;

@@ -17,7 +17,7 @@
 //! It does not sleep in the queue while events come: to wake it up for each of them would cost the thread that
 //! serves more than the event.
 //!
-//! Next: [`crate::watch::watcher`], one of those.
+//! Next: [`crate::watch::trace`], the events on a terminal.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{BufWriter, Write};
