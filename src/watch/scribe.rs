@@ -22,8 +22,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io::{BufWriter, Write};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
@@ -36,6 +37,9 @@ use crate::watch::warning::warn;
 
 /// How many events are handed on in a second, where more come for long.
 const RATE: u64 = 20_000;
+
+/// How many are handed on at a time.
+const ROUND: usize = 1 << 10;
 
 /// Between two looks at the queue while events come.
 const GLANCE: Duration = Duration::from_millis(5);
@@ -50,6 +54,9 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone)]
 pub struct Scribe {
     queue: SyncSender<Message>,
+    thread: Arc<JoinHandle<()>>,
+    /// How many events have left the queue.
+    handed_on: Arc<AtomicU64>,
 }
 
 /// The thread's own.
@@ -59,6 +66,7 @@ struct Desk {
     about: About,
     open: BTreeMap<u64, Open>,
     readers: Vec<Reader>,
+    handed_on: Arc<AtomicU64>,
     /// Room that is not given back yet, in events, and when some of it was.
     owed: i64,
     given: Instant,
@@ -100,7 +108,9 @@ impl Scribe {
                 connections: config.max_connections,
             },
         };
+        let handed_on = Arc::new(AtomicU64::new(0));
         let desk = Desk {
+            handed_on: Arc::clone(&handed_on),
             recorder: Arc::clone(&recorder),
             queue: events,
             about,
@@ -110,13 +120,11 @@ impl Scribe {
             given: Instant::now(),
         };
         let queue = recorder.queue();
-        thread::Builder::new()
-            .name("scribe".into())
-            .spawn(move || desk.run())
-            .context("cannot start a thread")?;
+        let thread = thread::Builder::new().name("scribe".into());
+        let thread = thread.spawn(move || desk.run()).context("cannot start a thread")?;
         let observed = stage::observe(move |stage| recorder.note(stage));
         anyhow::ensure!(observed, "this process is observed already");
-        Ok(Scribe { queue })
+        Ok(Scribe { queue, thread: Arc::new(thread), handed_on })
     }
 
     /// Has every event from now on written to `file`, as a line of JSON. Where that fails, there is a warning,
@@ -133,14 +141,17 @@ impl Scribe {
         }
     }
 
-    /// Returns when all events up to now have been handed on, and nothing more will be; or after
-    /// half a second, where somebody does not take them.
+    /// Returns when all events up to now have been handed on, and nothing more will be; or when somebody has
+    /// taken none for half a second.
     pub fn finish(&self) {
-        if self.queue.send(Message::End).is_ok() {
-            let deadline = Instant::now() + LAST_LINES;
-            // The thread drops its end of the queue when it is done.
-            while self.queue.try_send(Message::End).is_ok() && Instant::now() < deadline {
-                thread::sleep(GLANCE);
+        let mut is_told = false;
+        let (mut handed_on, mut since) = (0, Instant::now());
+        while !self.thread.is_finished() && since.elapsed() < LAST_LINES {
+            is_told = is_told || self.queue.try_send(Message::End).is_ok();
+            thread::sleep(GLANCE);
+            let now = self.handed_on.load(Relaxed);
+            if now != handed_on {
+                (handed_on, since) = (now, Instant::now());
             }
         }
     }
@@ -148,27 +159,27 @@ impl Scribe {
 
 impl Desk {
     fn run(mut self) {
-        loop {
+        let mut goes_on = true;
+        while goes_on {
             let patience = if self.owed > 0 { GLANCE } else { IDLE };
-            let mut next = self.queue.recv_timeout(patience);
-            while let Ok(message) = next {
+            let mut next = self.queue.recv_timeout(patience).ok();
+            let mut left = ROUND;
+            while let Some(message) = next {
                 match message {
                     Message::Event { event, begins } => self.event(&event, begins),
                     Message::Look(sink, done) => {
                         self.look(sink);
                         let _ = done.try_send(());
                     }
-                    Message::End => {
-                        self.flush();
-                        return;
-                    }
+                    Message::End => goes_on = false,
                 }
-                next = self.queue.try_recv().map_err(|_| RecvTimeoutError::Timeout);
+                left -= 1;
+                next = (goes_on && left > 0).then(|| self.queue.try_recv().ok()).flatten();
             }
             self.tell_lost();
             self.flush();
             self.give_room();
-            if self.owed > 0 {
+            if goes_on && left > 0 && self.owed > 0 {
                 thread::sleep(GLANCE);
             }
         }
@@ -176,6 +187,7 @@ impl Desk {
 
     fn event(&mut self, event: &Event, begins: bool) {
         self.owed += cost(&event.what);
+        self.handed_on.fetch_add(1, Relaxed);
         if let Some(c) = event.c {
             self.keep(c, &event.what);
         }

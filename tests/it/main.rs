@@ -18,6 +18,7 @@
 //!  command_line   what it prints, and its exit codes
 //!  contract       what docs/CONTRACT.md says, and who holds to it
 //!  durability     what is there after a kill, a cut, a full disk
+//!  watch          what happens inside, seen from outside
 //!  labs           the tutorial's labs break what they are about
 //!  event_loop     the example with another way to wait, by the same tests' means
 //!  dbcheck        the checker from the outside
@@ -50,3 +51,4 @@ mod requests;
 mod shutdown;
 mod slow_clients;
 mod smuggling;
+mod watch;
