@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use dbserver::watch::event::{Event, What};
 use dbserver::watch::stage::{FileStep, Part, Why};
 
-use crate::common::{Answer, PATIENCE, Server, Wire, program};
+use crate::common::{Answer, PATIENCE, Server, Wire, example, program};
 
 /// A server with a trace file, and a page on a free port.
 struct Watched {
@@ -705,4 +705,22 @@ fn a_trace_file_that_is_the_data_and_a_page_without_a_port_stop_the_start() {
     let port = taken.local_addr().unwrap().port();
     let stderr = run(&[&format!("--watch={port}")]);
     assert!(stderr.contains(&format!("--watch: cannot listen on localhost:{port}")), "{stderr}");
+}
+
+#[test]
+fn an_observer_of_ones_own_is_told_of_each_request() {
+    let mut child = std::process::Command::new(example("own_observer"))
+        .arg("0")
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let ready = lines.next().unwrap().unwrap();
+    let address = ready.split('/').nth(2).unwrap().parse().unwrap();
+    let mut wire = Wire::connect(address);
+    assert_eq!(wire.get("/get?key=a").status, 404);
+    let line = lines.next().unwrap().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(line.trim_start().starts_with("1 requests took less than "), "{line}");
 }
