@@ -11,8 +11,8 @@
 //!
 //! # What a page, or another reader, can rely on
 //!
-//! - `GET /` on the page's port is `page.html`; `watch.css` and `watch.js` are beside it. A further file is a
-//!   line in [`page`]'s table. No inline script or style runs there, and no text becomes HTML.
+//! - `GET /` on the page's port is `page/index.html`; its scripts and its style are beside it, and a further
+//!   file is a line in [`page`]'s table. No inline script or style runs there, and no text becomes HTML.
 //! - `GET /events` is a stream of Server-Sent Events without names and ids: `data: ` and one JSON object. The
 //!   lines are those of `--trace-file`; [`event::What`] lists them with their fields.
 //! - The first line is `hello`, after a reconnection too: then everything begins anew. `hello.open` has the

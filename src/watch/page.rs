@@ -2,7 +2,7 @@
 //!
 //! | target | answer |
 //! |---|---|
-//! | `GET /` | the page ([`FILES`]); `/watch.css` and `/watch.js` belong to it |
+//! | `GET /` | the page; the other files of the table [`FILES`] belong to it |
 //! | `GET /events` | the events as they happen, as Server-Sent Events (HTML Standard §9.2): `data: ` and a line of [`crate::watch::event`] |
 //! | anything else | 404 or 405 and a sentence |
 //!
@@ -40,12 +40,28 @@ use crate::net::socket::{Socket, Wait};
 use crate::watch::scribe::Scribe;
 use crate::watch::watcher;
 
-/// What there is besides the events.
-const FILES: [File; 3] = [
-    File::new("/", "text/html; charset=utf-8", include_str!("page.html")),
-    File::new("/watch.css", "text/css; charset=utf-8", include_str!("watch.css")),
-    File::new("/watch.js", "text/javascript; charset=utf-8", include_str!("watch.js")),
+/// What there is besides the events: the page, and the moments that it can show without a server.
+const FILES: [File; 16] = [
+    File::new("/", HTML, include_str!("page/index.html")),
+    File::new("/page.css", "text/css; charset=utf-8", include_str!("page/page.css")),
+    File::new("/main.js", SCRIPT, include_str!("page/main.js")),
+    File::new("/model.js", SCRIPT, include_str!("page/model.js")),
+    File::new("/moments.js", SCRIPT, include_str!("page/moments.js")),
+    File::new("/player.js", SCRIPT, include_str!("page/player.js")),
+    File::new("/save.js", SCRIPT, include_str!("page/save.js")),
+    File::new("/stages.js", SCRIPT, include_str!("page/stages.js")),
+    File::new("/view.js", SCRIPT, include_str!("page/view.js")),
+    File::new("/words.js", SCRIPT, include_str!("page/words.js")),
+    File::new("/moments/chapter-3.jsonl", LINES, include_str!("page/moments/chapter-3.jsonl")),
+    File::new("/moments/chapter-8.jsonl", LINES, include_str!("page/moments/chapter-8.jsonl")),
+    File::new("/moments/chapter-9.jsonl", LINES, include_str!("page/moments/chapter-9.jsonl")),
+    File::new("/moments/chapter-11.jsonl", LINES, include_str!("page/moments/chapter-11.jsonl")),
+    File::new("/moments/chapter-12.jsonl", LINES, include_str!("page/moments/chapter-12.jsonl")),
+    File::new("/moments/chapter-13.jsonl", LINES, include_str!("page/moments/chapter-13.jsonl")),
 ];
+const HTML: &str = "text/html; charset=utf-8";
+const LINES: &str = "application/json; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// A file that a browser may have.
 struct File {

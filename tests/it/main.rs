@@ -24,6 +24,7 @@
 //!  dbcheck        the checker from the outside
 //!  dbcheck_bugs   the checker on servers whose faults are known
 //!  interview      what a candidate is handed, and its score at the start
+//!  moments        recorded, drawn, and linked to
 //!  reading_order  the source is read in one order
 //!  arrows         and its arrows go down
 //! ```
@@ -45,6 +46,7 @@ mod first;
 mod framing;
 mod interview;
 mod labs;
+mod moments;
 mod one_write;
 mod reading_order;
 mod requests;
