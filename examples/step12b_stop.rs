@@ -92,6 +92,8 @@ fn main() -> anyhow::Result<()> {
             drop(place);
         });
     }
+    // From here on nobody new finds us.
+    drop(listener);
     clients.leave();
     // Nobody may be there to read it: then println! would panic.
     let _ = writeln!(io::stdout(), "Stopped");
@@ -104,11 +106,13 @@ fn on_signal(address: SocketAddr) -> io::Result<Arc<AtomicBool>> {
     let told = Arc::new(AtomicBool::new(false));
     let tell = Arc::clone(&told);
     thread::Builder::new().spawn(move || {
+        let mut first = None;
         for _ in signals.forever() {
-            if tell.swap(true, Ordering::SeqCst) {
-                // Told twice: somebody is in a hurry.
+            // A second signal within a second is the same wish: some programs send each twice.
+            if first.get_or_insert_with(Instant::now).elapsed() > Duration::from_secs(1) {
                 signal_hook::low_level::exit(1);
             }
+            tell.store(true, Ordering::SeqCst);
             // The listener waits for a client, so here is one.
             let _ = TcpStream::connect(address);
         }
@@ -244,13 +248,16 @@ impl Connection {
     /// Waits for more bytes, but not past `deadline`. First the client gets what we owe it.
     fn fill(&mut self, deadline: Instant) -> io::Result<()> {
         self.flush()?;
-        let time = deadline.saturating_duration_since(Instant::now());
-        if time.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        self.stream.set_read_timeout(Some(time))?;
         let mut buffer = [0; 4096];
-        let read = self.stream.read(&mut buffer)?;
+        let read = loop {
+            // What has come is read, however late it is: after Ctrl-Z and fg the lateness is ours.
+            let time = deadline.saturating_duration_since(Instant::now());
+            self.stream.set_read_timeout(Some(time.max(Duration::from_millis(1))))?;
+            match self.stream.read(&mut buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -280,7 +287,7 @@ impl Connection {
     fn linger(&mut self) -> io::Result<()> {
         self.stream.shutdown(Shutdown::Write)?;
         let deadline = Instant::now() + LINGER_TIME;
-        while self.fill(deadline).is_ok() {
+        while Instant::now() < deadline && self.fill(deadline).is_ok() {
             self.input.clear();
         }
         Ok(())
