@@ -300,8 +300,7 @@ fn a_system_without_threads_is_met_with_fewer_connections() {
     command.args(&words[1..]).args(["bash", "-c", "ulimit -u 40; exec \"$0\" \"$@\""]);
     command.arg(copy).arg("--memory");
     let mut server = Server::start_command(folder, command);
-    let said = server.stderr.lock().unwrap().clone();
-    assert!(said.contains("limit on threads leaves room for 8 connections, not 1024"), "{said}");
+    server.heard("limit on threads leaves room for 8 connections, not 1024");
     assert_eq!(server.get("/set?a=b").status, 200);
     let silent: Vec<_> = (0..100).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
     for _ in 0..20 {
