@@ -154,11 +154,13 @@ impl Connection<'_> {
         let has_body = request.framing != Framing::Length(0);
         // Who asks before sending a body is answered at once, and spared the body.
         let unread_body = has_body && request.expects_continue;
-        if has_body && !unread_body {
+        if has_body {
             let drain = Drain::new(request.framing, self.limits.body_bytes)?;
-            self.drain(drain, head.end)?;
-            // Read again: the bytes may have moved meanwhile.
-            request = Request::parse(&mut self.input.unread()[head.clone()])?;
+            if !unread_body {
+                self.drain(drain, head.end)?;
+                // Read again: the bytes may have moved meanwhile.
+                request = Request::parse(&mut self.input.unread()[head.clone()])?;
+            }
         }
         let mut last = !self.seat.answer() || unread_body;
         // A server that stops answers what has come: also the requests behind this one.
