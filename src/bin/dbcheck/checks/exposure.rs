@@ -73,6 +73,7 @@ const PUBLIC: [&str; 9] =
 const MOST_FILES: usize = 12;
 
 fn serves_no_files(run: &mut Run) -> Outcome {
+    run.needs_dialect()?;
     let folders = run.target.working_folders(run.client.address.port());
     // In a folder that is ours there may be nothing yet that it could serve.
     let planted = plant(run);

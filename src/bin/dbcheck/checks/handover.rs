@@ -59,6 +59,7 @@ fn sigterm_ends_children(run: &mut Run) -> Outcome {
 
 fn restart_same_port(run: &mut Run) -> Outcome {
     run.needs_command()?;
+    run.needs_dialect()?;
     // A connection that the server ends, and not we: whoever ends it first has to remember it.
     let port = run.client.address.port();
     let mut held = TcpStream::connect(run.client.address)

@@ -156,12 +156,12 @@ impl Run {
         Ok(*self.overwrites.insert(overwrites))
     }
 
-    /// Ends the server, and starts it with nothing in its folder, where that folder is ours: what one
+    /// Ends the server, and starts it without the pairs of this run, where its file is known: what one
     /// check has stored must not decide about the next.
     pub(crate) fn start_clean(&mut self) -> Result<(), Stop> {
         self.needs_command()?;
         self.needs_dialect()?;
-        if !self.target.owns_data() {
+        if !self.target.can_forget() {
             return Ok(());
         }
         self.target.stop(Signal::KILL);
@@ -227,9 +227,9 @@ impl Run {
             Err(not_up) => {
                 let mut expected =
                     format!("expected that the server starts again: {}", not_up.sentence);
-                if !self.target.owns_data() {
+                if !self.target.can_forget() {
                     expected += "; its file holds what all checks have stored, as the command has \
-                                 no {dir} or {data} for a file that is new in each";
+                                 no {dir} or {data}, and no --data tells the file, to begin each with a new one";
                 }
                 Err(fail(expected).with_output(not_up.output))
             }

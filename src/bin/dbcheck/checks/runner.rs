@@ -58,7 +58,10 @@ pub(crate) fn run_all(
         let begun = Instant::now();
         let verdict = match &gone {
             Some(why) => Verdict::NotReached(String::clone(why)),
-            None => run_one(run, check, &mut gone),
+            None => {
+                let is_last = number + 1 == selected.len();
+                run_one(run, check, &mut gone, is_last)
+            }
         };
         if matches!(verdict, Verdict::Failed(_) | Verdict::NotReached(_)) {
             run.wanting.push(check.name);
@@ -77,13 +80,19 @@ pub(crate) fn none_reached(selected: &[&'static Check], why: &str) -> Vec<Findin
     selected.iter().map(not_reached).collect()
 }
 
-fn run_one(run: &mut Run, check: &'static Check, gone: &mut Option<String>) -> Verdict {
+fn run_one(
+    run: &mut Run,
+    check: &'static Check,
+    gone: &mut Option<String>,
+    is_last: bool,
+) -> Verdict {
     let begun = Instant::now();
     run.checking = check.name;
     let outcome = (check.run)(run);
     let asked_nothing = matches!(outcome, Err(Stop::Skipped(_) | Stop::NotReached(_)))
         && begun.elapsed() < Duration::from_millis(1);
-    if asked_nothing {
+    // A server that the last check has ended is not needed any more.
+    if asked_nothing || is_last && !run.target.is_started() && run.target.can_restart() {
         return judged(outcome);
     }
     let verdict = match keep_up(run, check, gone) {

@@ -58,6 +58,12 @@ pub(crate) fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::write(file, bytes)
 }
 
+/// Makes what is borrowed as it was, while it stays borrowed. Nothing may run that writes to it.
+pub(crate) fn renew() -> bool {
+    let borrowed = BORROWED.lock().unwrap_or_else(PoisonError::into_inner);
+    borrowed.as_ref().is_some_and(|files| files.restore().is_ok())
+}
+
 /// Puts back what is borrowed. From then on nothing is written to it: whoever tries waits until the
 /// checker itself is over.
 pub(crate) fn abandon() {
@@ -136,6 +142,12 @@ impl Files {
     }
 
     fn put_back(&self) -> io::Result<()> {
+        self.restore()?;
+        fs::remove_dir_all(&self.copy)
+    }
+
+    /// Makes everything as it was, and keeps the copy.
+    fn restore(&self) -> io::Result<()> {
         for name in &self.names {
             let (from, to) = (self.copy.join(name), self.beside(name));
             // What did not change is not written.
@@ -147,7 +159,7 @@ impl Files {
         for name in self.there()?.iter().filter(|name| !self.names.contains(name)) {
             fs::remove_file(self.beside(name))?;
         }
-        fs::remove_dir_all(&self.copy)
+        Ok(())
     }
 }
 
@@ -166,6 +178,10 @@ mod tests {
 
         let files = Files::copied(&at("link")).unwrap();
         assert!(at("data.before-dbcheck").join("data").exists());
+        // Once in the middle, and then for good.
+        fs::write(at("data"), "changed").unwrap();
+        files.restore().unwrap();
+        assert_eq!(fs::read_to_string(at("data")).unwrap(), "precious");
         fs::write(at("data"), "").unwrap();
         fs::remove_file(at("data-wal")).unwrap();
         fs::write(at("data.tmp"), "new").unwrap();

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::client::wire;
-use crate::target::borrowed::Borrowed;
+use crate::target::borrowed::{self, Borrowed};
 use crate::target::command::{Places, is_in_folder};
 use crate::target::family::{self, Alone};
 use crate::target::folder::Folder;
@@ -134,7 +134,7 @@ impl Target {
 
     /// Whether its pairs may be somebody's: it runs already, or keeps them where it always does.
     pub(crate) fn may_have_pairs(&self) -> bool {
-        !self.owns_data() && self.borrowed.is_none()
+        !self.can_forget()
     }
 
     /// The data file, if it is known.
@@ -142,21 +142,27 @@ impl Target {
         self.data.as_deref()
     }
 
-    /// Whether its files are in a folder that the checker has made.
-    pub(crate) fn owns_data(&self) -> bool {
-        matches!(&self.origin, Origin::Command { command, .. } if is_in_folder(command))
-    }
-
     /// The folder that the checker has made, if the command uses it.
     pub(crate) fn own_folder(&self) -> Option<&Path> {
-        self.owns_data().then(|| self.folder.path())
+        let is_used =
+            matches!(&self.origin, Origin::Command { command, .. } if is_in_folder(command));
+        is_used.then(|| self.folder.path())
     }
 
-    /// Makes a fresh start possible where the checker made the folder: what is there goes.
+    /// Whether its file can be made as it was before the run.
+    pub(crate) fn can_forget(&self) -> bool {
+        self.own_folder().is_some() || self.borrowed.is_some()
+    }
+
+    /// Makes a fresh start possible: what is in the folder that the checker made goes, and a file of
+    /// the user's is as it was.
     pub(crate) fn forget_data(&self) -> bool {
-        self.owns_data()
-            && std::fs::remove_dir_all(self.folder.path()).is_ok()
-            && std::fs::create_dir(self.folder.path()).is_ok()
+        match self.own_folder() {
+            Some(folder) => {
+                std::fs::remove_dir_all(folder).is_ok() && std::fs::create_dir(folder).is_ok()
+            }
+            None => borrowed::renew(),
+        }
     }
 
     /// Starts it, where that is ours to do, and finds where it answers.
