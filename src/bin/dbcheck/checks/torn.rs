@@ -29,7 +29,12 @@ impl DataFile {
     fn with(run: &mut Run, pairs: &[(String, String)]) -> Result<Self, Stop> {
         let path = DataFile::path(run)?;
         run.start_clean()?;
-        run.needs_keeping()?;
+        let keeping = run.needs_keeping();
+        if let (Err(Stop::NotReached(_)), false) = (&keeping, path.exists()) {
+            let why = format!("there is no {}: nothing is kept in it", path.display());
+            return Err(Stop::Skipped(why));
+        }
+        keeping?;
         for (key, value) in pairs {
             run.set(key, value)?;
         }
@@ -93,9 +98,10 @@ fn start_from(run: &mut Run, what: &str, end: &[u8]) -> Result<(), Stop> {
 
 pub(crate) fn torn_line(run: &mut Run) -> Outcome {
     let stored = pairs(run, 4);
-    DataFile::path(run)?;
-    run.needs("restarts-add-up")?;
     let file = DataFile::with(run, &stored)?;
+    if let Err(stop) = run.needs("restarts-add-up") {
+        return file.put_back(run, Err(stop));
+    }
     let outcome = torn_at_many(run, &file, &stored);
     file.put_back(run, outcome)
 }
