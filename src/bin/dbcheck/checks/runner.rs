@@ -56,12 +56,10 @@ pub(crate) fn run_all(
     for (number, &check) in selected.iter().enumerate() {
         before(number + 1, selected.len(), check);
         let begun = Instant::now();
+        let is_last = number + 1 == selected.len();
         let verdict = match &gone {
             Some(why) => Verdict::NotReached(String::clone(why)),
-            None => {
-                let is_last = number + 1 == selected.len();
-                run_one(run, check, &mut gone, is_last)
-            }
+            None => run_one(run, check, &mut gone, is_last),
         };
         if matches!(verdict, Verdict::Failed(_) | Verdict::NotReached(_)) {
             run.wanting.push(check.name);
