@@ -216,4 +216,16 @@ fn a_link_that_leads_elsewhere_now_is_not_followed_back() {
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
     assert_eq!(fs::read(&path).unwrap(), b"old\n");
     assert_eq!(fs::read(&link).unwrap(), b"another\n");
+
+    // It leads to the file again, by another name. A backup has the one that a rename would take.
+    let second = folder.path().join("second");
+    fs::hard_link(&path, &second).unwrap();
+    fs::remove_file(&link).unwrap();
+    symlink(&second, &link).unwrap();
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, "a backup\n").unwrap();
+    data.look().unwrap();
+    let error = replace(&mut data, b"new\n").unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    assert_eq!(fs::read(&path).unwrap(), b"a backup\n");
 }
