@@ -16,8 +16,8 @@
 //! 3. Others can move the file, replace it, and write to it. Each batch looks first, with one stat(2). A
 //!    file that has lost its name takes no sets; one that became shorter is not trusted; what somebody
 //!    has appended is left alone.
-//! 4. Never is more than [`MOST_UNSYNCED`] at the mercy of one sync, with `--sync always`: what a loss of
-//!    power can leave has an end.
+//! 4. With `--sync always`, no more than [`MOST_UNSYNCED`] waits for one sync. So there is a limit to what
+//!    a loss of power can leave behind zeros.
 //!
 //! The naive version takes a failed fsync for a failed write, tries it again, and hears "fine".
 //!
