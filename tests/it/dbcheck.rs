@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 fn dbcheck() -> Command {
+    crate::common::hear_signals();
     Command::new(assert_cmd::cargo::cargo_bin!("dbcheck"))
 }
 

@@ -9,10 +9,13 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, mpsc};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Condvar, Mutex, Once, OnceLock, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use signal_hook::consts::{SIGHUP, SIGINT};
+use signal_hook::flag::register_conditional_default;
 use tempfile::TempDir;
 
 /// Longer than anything here may take, on a slow and busy machine.
@@ -20,7 +23,20 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The program under test, ready to be given arguments.
 pub(crate) fn program() -> Command {
+    hear_signals();
     Command::new(assert_cmd::cargo::cargo_bin!("dbserver"))
+}
+
+/// Who was started with a signal ignored, as by nohup, hands that on to its children, and the server
+/// respects it. With a handler here, even one that does what is done without it, they begin as in a
+/// terminal.
+pub(crate) fn hear_signals() {
+    static HEARD: Once = Once::new();
+    HEARD.call_once(|| {
+        for signal in [SIGHUP, SIGINT] {
+            register_conditional_default(signal, Arc::new(AtomicBool::new(true))).unwrap();
+        }
+    });
 }
 
 /// An example of this repository. Cargo builds them all for `cargo test`, and none for one test.
