@@ -12,8 +12,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::subject::Server;
+use crate::tell;
 use crate::who_may_ask::fresh;
-use crate::{port, tell};
 
 /// So long we wait for a browser.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -33,7 +33,7 @@ pub(crate) fn serve(server: &Server) -> anyhow::Result<Vec<&'static str>> {
     let page = page.replace("FETCH", values[0]).replace("IMAGE", values[1]);
     let page = Arc::new(page.replace("FORM", values[2]));
 
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port::free()?))?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;
     let (done, on_done) = channel();
     let accept = move || {

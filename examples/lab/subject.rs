@@ -11,7 +11,8 @@ use anyhow::{Context as _, anyhow, bail};
 use tempfile::TempDir;
 
 use crate::client::{Answer, Connection, NoAnswer, PATIENCE};
-use crate::{port, process, process::Process};
+use crate::port::Port;
+use crate::{process, process::Process};
 
 /// How long a server may take to start.
 const START: Duration = Duration::from_secs(20);
@@ -107,9 +108,11 @@ impl Subject {
 
     /// The same, and nobody reads its standard output yet.
     pub(crate) fn start_unread(&self) -> Result<Server, NotStarted> {
-        let port = port::free()?;
+        let ours = Port::free()?;
+        let port = ours.number;
         let process = Process::start(self.command(port)?).context("sh, or its program")?;
         let mut server = Server::at((Ipv4Addr::LOCALHOST, port).into(), "localhost");
+        server.port = Some(ours);
         let process = server.process.insert(process);
         let is_command = matches!(self.origin, Origin::Command(_));
         let deadline = Instant::now() + START;
@@ -249,11 +252,13 @@ pub(crate) struct Server {
     /// What a client calls it.
     name: String,
     process: Option<Process>,
+    /// That of a server which was started.
+    port: Option<Port>,
 }
 
 impl Server {
     fn at(address: SocketAddr, name: &str) -> Self {
-        Server { address, name: name.into(), process: None }
+        Server { address, name: name.into(), process: None, port: None }
     }
 
     pub(crate) fn connect(&self) -> Result<Connection, NoAnswer> {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -128,6 +128,8 @@ fn is_summary(message: &Value) -> bool {
 pub(crate) struct Desk {
     folder: TempDir,
     pub(crate) port: u16,
+    /// Says to other runs of this test that the port is taken, also while no server has it.
+    _taken: UdpSocket,
 }
 
 /// Cargo, in a folder that is not the repository's: through a link to `Cargo.toml` it would take
@@ -160,7 +162,8 @@ fi
 impl Desk {
     pub(crate) fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("tutorial").tempdir().unwrap();
-        let desk = Desk { folder, port: free_port() };
+        let (port, taken) = free_port();
+        let desk = Desk { folder, port, _taken: taken };
         fs::create_dir(desk.path()).unwrap();
         fs::create_dir(desk.stand_ins()).unwrap();
         for name in
@@ -219,7 +222,9 @@ impl Desk {
 
 /// A port of four digits, as the text's, which nobody listens on, nor on the next. The system takes
 /// the ports of clients from much higher ones.
-fn free_port() -> u16 {
+///
+/// It is taken at once: for UDP, which has the same numbers, and where nobody else looks.
+fn free_port() -> (u16, UdpSocket) {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     const LOWEST: u16 = 4100;
     const PAIRS: u16 = (9998 - LOWEST) / 2;
@@ -237,5 +242,9 @@ fn free_port() -> u16 {
         let count = NEXT.fetch_add(1, Ordering::Relaxed);
         LOWEST + (first.wrapping_add(count) % PAIRS) * 2
     });
-    ports.find(|port| is_free(port) && is_free(&(port + 1))).expect("some port is free")
+    let port = ports.find_map(|port| {
+        let taken = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
+        (is_free(&port) && is_free(&(port + 1))).then_some((port, taken))
+    });
+    port.expect("some port is free")
 }
