@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::building::Built;
 use crate::client::Client;
 use crate::figures::Durable;
 use crate::load::{self, Run, Scenario};
@@ -16,7 +17,7 @@ use crate::options::Options;
 use crate::process::Server;
 use crate::progress::say;
 use crate::redis;
-use crate::subjects::{Built, Subject};
+use crate::subjects::Subject;
 
 /// One connection waits for each sync; of many, those that wait together can share one.
 const CONNECTIONS: [u32; 2] = [1, 64];

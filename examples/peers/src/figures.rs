@@ -1,7 +1,7 @@
 //! What was measured, as it is kept in a file: everything that the tables and the plots show, so
 //! that they can be made again without measuring again.
 //!
-//! Next: [`crate::tables`] and [`crate::plots`].
+//! Next: [`crate::cells`], and how they are shown.
 
 use std::collections::BTreeMap;
 

@@ -9,13 +9,14 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
+use crate::building::Built;
 use crate::client::Client;
 use crate::figures::Loading;
 use crate::options::Options;
 use crate::process::Server;
 use crate::progress::say;
 use crate::redis;
-use crate::subjects::{Built, Subject};
+use crate::subjects::Subject;
 
 /// Measures the rounds.
 ///

@@ -1,10 +1,10 @@
 //! The comparison: dbserver and the same little server on other stacks, asked the same, in turn.
 //!
-//! From the top: [`subjects`] says which servers there are and builds them; [`process`] runs one,
-//! [`client`] asks it, [`answers`] checks what it says. [`load`] has wrk ask, [`rounds`] all of them
-//! in turn. [`durable`] and [`loading`] look at the disk, beside [`redis`]; [`size`] at the source.
-//! What was found is in [`figures`], and [`tables`] and [`plots`] show it. [`page`] puts it where it
-//! is read.
+//! From the top: [`subjects`] says which servers there are, [`building`] builds them; [`process`] runs
+//! one, [`client`] asks it, [`answers`] checks what it says. [`load`] has wrk ask, [`rounds`] all of
+//! them in turn. [`durable`] and [`loading`] look at the disk, beside [`redis`]; [`size`] looks at the
+//! source. What was found is in [`figures`]; [`section`], [`results`] and [`plots`] show it, and [`page`]
+//! puts it where it is read.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 mod options;
 mod progress;
 mod subjects;
+mod building;
 mod process;
 mod client;
 mod answers;
@@ -26,7 +27,9 @@ mod redis;
 mod loading;
 mod size;
 mod figures;
-mod tables;
+mod cells;
+mod section;
+mod results;
 mod plots;
 mod page;
 
@@ -83,7 +86,7 @@ fn run(options: &Options) -> Result<()> {
 }
 
 fn measure(options: &Options, here: &Path) -> Result<Figures> {
-    ensure!(subjects::which("wrk").is_some(), "wrk is not installed (Debian: apt-get install wrk)");
+    ensure!(building::which("wrk").is_some(), "wrk is not installed (Debian: apt-get install wrk)");
     allow_files()?;
     let chosen: Vec<&'static Subject> =
         SUBJECTS.iter().filter(|subject| options.takes_server(subject.name)).collect();
@@ -91,7 +94,7 @@ fn measure(options: &Options, here: &Path) -> Result<Figures> {
     let mut durable = chosen.clone();
     durable.extend(options.is_whole().then_some(&SQLITE));
     say("building what is compared");
-    let built = subjects::build(&durable, options.quick)?;
+    let built = building::build(&durable, options.quick)?;
     let mut left_out: Vec<String> = chosen
         .iter()
         .filter(|subject| built.words(subject).is_none())

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::figures::Figures;
 use crate::plots::{self, PLOTS};
-use crate::{plot_path, tables};
+use crate::{plot_path, results, section};
 
 const BEGIN: &str = "<!-- speed: begin -->\n";
 const END: &str = "<!-- speed: end -->";
@@ -24,9 +24,9 @@ pub(crate) fn write(figures: &Figures, folder: &Path, readme: &Path) -> Result<(
     for plot in PLOTS {
         write(&plot_path(folder, plot.file), &plots::draw(plot, figures)?)?;
     }
-    write(&folder.join("RESULTS.md"), &tables::page(figures))?;
+    write(&folder.join("RESULTS.md"), &results::page(figures))?;
     let text = fs::read_to_string(readme).with_context(|| readme.display().to_string())?;
-    let section = tables::section(figures);
+    let section = section::text(figures);
     let text = between(&text, &section).with_context(|| {
         format!("{} has no {} and {END} after it", readme.display(), BEGIN.trim())
     })?;
@@ -59,7 +59,9 @@ pub(crate) fn check(figures: &Figures, folder: &Path) -> Result<()> {
         );
         for server in &figures.servers {
             let name = &server.name;
-            ensure!(text.contains(name.as_str()), "{} does not show {name}", path.display());
+            let shown =
+                if is_svg { format!(">\n{name}\n</text>") } else { format!("\n| {name} |") };
+            ensure!(text.contains(&shown), "{} does not show {name}", path.display());
         }
     }
     for server in &figures.servers {

@@ -7,10 +7,10 @@ use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use crate::cells::whole;
 use crate::figures::{Figures, ServerFigures};
 use crate::load::SCENARIOS;
 use crate::subjects::{Program, SUBJECTS};
-use crate::tables::whole;
 
 /// One of them.
 pub(crate) struct Plot {

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::building::which;
 use crate::load::Run;
 use crate::process::Server;
-use crate::subjects::which;
 
 /// Each set is in the file, and the file on the disk, before it is answered.
 pub(crate) const DURABLE: &str = "--appendonly yes --appendfsync always";

@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::answers::{self, Abilities, Closing};
+use crate::building::Built;
 use crate::client::Client;
 use crate::figures::ServerFigures;
 use crate::load::{self, Run, SCENARIOS, Scenario};
@@ -19,7 +20,7 @@ use crate::options::Options;
 use crate::process::Server;
 use crate::progress::say;
 use crate::size;
-use crate::subjects::{Built, Subject};
+use crate::subjects::Subject;
 
 /// With how many idle connections the memory is looked at.
 const IDLE: [u32; 6] = [1, 4, 16, 64, 256, 1000];

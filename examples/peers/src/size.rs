@@ -12,9 +12,10 @@ use std::thread;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
+use crate::building::Built;
 use crate::figures::ServerFigures;
 use crate::progress::say;
-use crate::subjects::{Built, Program, SUBJECTS, Subject, root};
+use crate::subjects::{Program, SUBJECTS, Subject, root};
 
 /// How many servers are scored at the same time. Most of the checks wait.
 const AT_ONCE: usize = 4;

@@ -1,76 +1,13 @@
-//! The tables, in Markdown: a short one for README, and the page with everything.
+//! The page with all figures, in Markdown.
 //!
 //! Next: [`crate::plots`].
 
 use std::fmt::Write as _;
 
-use crate::figures::{Conditions, Durable, Figures, ServerFigures, median};
+use crate::cells::{beside, cell, ratio, rounds_of, table, time, whole};
+use crate::figures::{Durable, Figures, ServerFigures, median};
 use crate::load::{Run, SCENARIOS, Scenario};
 use crate::plots::PLOTS;
-
-/// The columns of README's table: a scenario, and what stands above it.
-const SHORT: [(&str, &str); 8] = [
-    ("get1core", "1, one core"),
-    ("get16", "16"),
-    ("get64", "64"),
-    ("get256", "256"),
-    ("get1000", "1,000"),
-    ("pipe64", "pipelined"),
-    ("set64", "set"),
-    ("close16", "closed"),
-];
-
-/// README's section, without its heading.
-pub(crate) fn section(figures: &Figures) -> String {
-    let c = &figures.conditions;
-    let ours = &figures.servers[0];
-    let mut out = format!(
-        "Pairs in memory, {1} cores shared with the client. {0}'s row has requests per second, the others their ratio to that: above\n\
-         1 is faster than {0}. The columns: gets on 1 connection (client and server on one core), 16, 64, 256 and 1,000; *pipelined*,\n\
-         16 at once on each of 64; *set*, on 64; *closed*, gets on 16, each on a new connection. At 64 connections, p99 and CPU per\n\
-         request. Memory per idle connection; dbcheck's points without its durable tier; lines of code; crates. *plain* parses nothing\n\
-         and sends a canned answer. {2}, {3}. This section is made by\n\
-         `cargo run --release --manifest-path examples/peers/Cargo.toml`; [examples/peers](examples/peers/README.md) has the servers,\n\
-         how to read this, and [all figures](examples/peers/RESULTS.md).\n\n",
-        ours.name,
-        c.cores,
-        rounds_of(c),
-        c.date,
-    );
-    let mut head = vec![String::new()];
-    head.extend(SHORT.iter().map(|(_, head)| (*head).to_owned()));
-    head.extend(["p99", "CPU", "idle", "dbcheck", "lines", "crates"].map(String::from));
-    let rows = figures.servers.iter().map(|server| {
-        let mut row = vec![server.name.clone()];
-        for (scenario, _) in SHORT {
-            row.push(if std::ptr::eq(server, ours) {
-                cell(server.median(scenario, |run| run.per_second), whole)
-            } else {
-                cell(server.ratio(ours, scenario), ratio)
-            });
-        }
-        row.push(cell(server.median("get64", |run| run.p99), time));
-        row.push(cell(server.median("get64", |run| run.cpu), time));
-        row.push(cell(server.idle_connection(), |kib| format!("{kib:.0} KiB")));
-        row.extend(beside(server));
-        row
-    });
-    table(&mut out, &head, rows);
-    out.push_str(
-        "\n![Requests per second against connections, 1 to 1,000, both logarithmic: one line for each server]\
-         (examples/peers/plots/requests.svg)\n\n",
-    );
-    out.push_str(&disk_sentences(figures));
-    out
-}
-
-/// How often and how long.
-fn rounds_of(c: &Conditions) -> String {
-    match c.rounds {
-        1 => format!("One round of {} s", c.seconds),
-        rounds => format!("Medians of {rounds} interleaved rounds of {} s", c.seconds),
-    }
-}
 
 /// The page with all figures.
 pub(crate) fn page(figures: &Figures) -> String {
@@ -156,14 +93,6 @@ fn latency(server: &ServerFigures, scenario: &Scenario, figure: fn(&Run) -> f64)
     cell(shown, time)
 }
 
-fn beside(server: &ServerFigures) -> [String; 3] {
-    [
-        cell(server.score, |(passed, of)| format!("{passed}/{of}")),
-        whole(server.lines as f64),
-        cell(server.crates, |crates| crates.to_string()),
-    ]
-}
-
 fn memory(out: &mut String, figures: &Figures) {
     out.push_str("\n## Resident memory, MiB, with idle connections\n\n");
     let most = figures.servers.iter().map(|server| &server.memory).max_by_key(|m| m.len());
@@ -218,42 +147,6 @@ fn disk(out: &mut String, figures: &Figures) {
     table(out, &head, rows);
 }
 
-/// What README says of the disk.
-fn disk_sentences(figures: &Figures) -> String {
-    let mut parts = Vec::new();
-    for durable in figures.durable.iter().filter(|d| is_server(figures, d)) {
-        let rate = whole(durable.median(|run| run.per_second));
-        let on = if durable.connections == 1 { "1 connection" } else { "64 connections" };
-        let mut part = format!("{} {rate} sets/s on {on}", durable.name);
-        let others = figures.durable.iter().filter(|d| !is_server(figures, d));
-        for other in others.filter(|other| other.connections == durable.connections) {
-            let times = cell(durable.ratio(other), ratio);
-            let _ = write!(part, ", {times} × {}", other.name);
-        }
-        parts.push(part);
-    }
-    let mut out = format!(
-        "On the disk before the answer (`--sync always`; redis with appendfsync always):\n{}.\n",
-        parts.join(";\n")
-    );
-    if let Some((ours, others)) = figures.loading.split_first() {
-        let seconds = cell(median(ours.seconds.clone()), |s| format!("{s:.2} s"));
-        let memory = cell(median(ours.memory.clone()), |kib| format!("{:.0} MiB", kib / 1024.0));
-        let loaded = whole(figures.conditions.loaded as f64);
-        let _ = write!(out, "{} loads {loaded} pairs in {seconds}, with {memory}", ours.name);
-        for other in others {
-            let times = cell(ours.ratio(other), ratio);
-            let _ = write!(out, ", {times} × the time of {}", other.name);
-        }
-        out.push_str(".\n");
-    }
-    out
-}
-
-fn is_server(figures: &Figures, durable: &Durable) -> bool {
-    figures.servers.iter().any(|server| server.name == durable.name)
-}
-
 fn redis_at(figures: &Figures, connections: u32) -> Option<&Durable> {
     let mut all = figures.durable.iter();
     all.find(|durable| durable.name.starts_with("redis") && durable.connections == connections)
@@ -294,43 +187,4 @@ fn notes(out: &mut String, figures: &Figures) {
         lines.push("Nothing: each request was answered with 200.\n".to_owned());
     }
     out.extend(lines);
-}
-
-fn table(out: &mut String, head: &[String], rows: impl Iterator<Item = Vec<String>>) {
-    let _ = writeln!(out, "| {} |", head.join(" | "));
-    let _ = writeln!(out, "|---{}|", "|--:".repeat(head.len() - 1));
-    for row in rows {
-        let _ = writeln!(out, "| {} |", row.join(" | "));
-    }
-}
-
-fn cell<T>(figure: Option<T>, form: impl Fn(T) -> String) -> String {
-    figure.map_or_else(|| "–".to_owned(), form)
-}
-
-fn ratio(ratio: f64) -> String {
-    if ratio < 10.0 { format!("{ratio:.2}") } else { format!("{ratio:.0}") }
-}
-
-/// Seconds, in the unit that gives one to three digits before the point.
-fn time(seconds: f64) -> String {
-    match seconds * 1e6 {
-        us if us < 10.0 => format!("{us:.1} µs"),
-        us if us < 1000.0 => format!("{us:.0} µs"),
-        us if us < 10_000.0 => format!("{:.1} ms", us / 1000.0),
-        us => format!("{:.0} ms", us / 1000.0),
-    }
-}
-
-/// A whole number with commas.
-pub(crate) fn whole(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
