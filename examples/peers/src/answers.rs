@@ -9,9 +9,6 @@ use anyhow::{Context as _, Result, ensure};
 use crate::client::Client;
 use crate::process::Server;
 
-/// How many pairs there are under load. Keys have 10 bytes, values 100: `scenario.lua` knows it.
-pub(crate) const KEYS: usize = 10_000;
-
 /// What a server can do of what not all can.
 #[derive(Default, Clone, Copy)]
 pub(crate) struct Abilities {
@@ -104,24 +101,24 @@ pub(crate) fn abilities(server: &Server) -> Abilities {
     can
 }
 
-/// The key with this number.
+/// The key with this number, of 10 bytes; `scenario.lua` makes the same.
 pub(crate) fn key(number: usize) -> String {
     format!("k{number:09}")
 }
 
-/// The value of a key.
+/// The value of a key, of 100 bytes.
 pub(crate) fn value(key: &str) -> String {
     format!("{key}-{}", "v".repeat(99 - key.len()))
 }
 
-/// Sets all pairs that the load asks for, and reads one back.
+/// Sets the pairs that the load asks for, and reads the last one back.
 ///
 /// # Errors
 ///
 /// If one of them is not kept.
-pub(crate) fn fill(server: &Server, can: Abilities) -> Result<()> {
+pub(crate) fn fill(server: &Server, can: Abilities, count: usize) -> Result<()> {
     let targets: Vec<String> =
-        (0..KEYS).map(key).map(|key| format!("/set?{key}={}", value(&key))).collect();
+        (0..count).map(key).map(|key| format!("/set?{key}={}", value(&key))).collect();
     let mut client = Client::connect(server.port)?;
     for batch in targets.chunks(if can.pipelines { 100 } else { 1 }) {
         let batch: Vec<&str> = batch.iter().map(String::as_str).collect();
@@ -134,7 +131,7 @@ pub(crate) fn fill(server: &Server, can: Abilities) -> Result<()> {
             client = Client::connect(server.port)?;
         }
     }
-    let last = key(KEYS - 1);
+    let last = key(count - 1);
     let answer = Client::connect(server.port)?.get(&format!("/get?key={last}"))?;
     ensure!(answer.body == value(&last).as_bytes(), "{} does not keep {last}", server.name);
     Ok(())

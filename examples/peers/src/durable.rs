@@ -70,9 +70,7 @@ pub(crate) fn measure(
             for (name, target) in &targets {
                 number += 1;
                 let run = match target {
-                    Target::Http(server) => {
-                        load::run(server, &sets(connections), options.seconds, number)?
-                    }
+                    Target::Http(server) => load::run(server, &sets(connections), options, number)?,
                     Target::Redis(server) => redis::load(server, connections, options.seconds)?,
                     Target::Disk if connections == 1 => disk(folder, options.seconds)?,
                     Target::Disk => continue,

@@ -12,7 +12,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::sched_setaffinity;
 use serde::{Deserialize, Serialize};
 
-use crate::answers::{Abilities, Closing, KEYS};
+use crate::answers::{Abilities, Closing};
+use crate::options::Options;
 use crate::process::{self, Server};
 use crate::subjects;
 
@@ -118,12 +119,19 @@ struct Said {
     errors: u64,
 }
 
-/// Has wrk ask one server for some time. `run` is another number each time.
+/// Has wrk ask one server for some time. `number` is another one each time.
 ///
 /// # Errors
 ///
 /// If wrk cannot be run, or does not say what came.
-pub(crate) fn run(server: &Server, scenario: &Scenario, seconds: f64, run: u32) -> Result<Run> {
+pub(crate) fn run(
+    server: &Server,
+    scenario: &Scenario,
+    options: &Options,
+    number: u32,
+) -> Result<Run> {
+    // With many connections a good part of a short run would be spent on making them.
+    let seconds = if scenario.connections > 100 { 2.0 } else { 1.0 } * options.seconds;
     let (all, one) = process::processors()?;
     if scenario.on_one_core {
         server.run_on(&one);
@@ -134,7 +142,8 @@ pub(crate) fn run(server: &Server, scenario: &Scenario, seconds: f64, run: u32) 
     let wrk_before = process::children_cpu_seconds();
     let server_before = server.cpu_seconds();
     let begun = Instant::now();
-    let said = start_wrk(server.port, scenario, seconds, run).and_then(|wrk| finish(wrk, seconds));
+    let said = start_wrk(server.port, scenario, options.keys, number, seconds)
+        .and_then(|wrk| finish(wrk, seconds));
     let wall = begun.elapsed().as_secs_f64();
     let cpu = server.cpu_seconds() - server_before;
     let wrk = process::children_cpu_seconds() - wrk_before;
@@ -155,7 +164,13 @@ pub(crate) fn run(server: &Server, scenario: &Scenario, seconds: f64, run: u32) 
     })
 }
 
-fn start_wrk(port: u16, scenario: &Scenario, seconds: f64, run: u32) -> Result<Child> {
+fn start_wrk(
+    port: u16,
+    scenario: &Scenario,
+    keys: usize,
+    number: u32,
+    seconds: f64,
+) -> Result<Child> {
     let threads = scenario.connections.min(2);
     let mut wrk = Command::new("wrk");
     wrk.args(["-t", &threads.to_string(), "-c", &scenario.connections.to_string()]);
@@ -163,8 +178,8 @@ fn start_wrk(port: u16, scenario: &Scenario, seconds: f64, run: u32) -> Result<C
     wrk.args(["-d", &format!("{}s", seconds.ceil() + 1.0), "-s"]);
     wrk.arg(subjects::root().join("examples/peers/src/scenario.lua"));
     wrk.arg(format!("http://127.0.0.1:{port}/"));
-    wrk.args(["--", scenario.mode, &KEYS.to_string(), &scenario.depth.to_string()]);
-    wrk.arg(run.to_string()).args(scenario.closes.then_some("close"));
+    wrk.args(["--", scenario.mode, &keys.to_string(), &scenario.depth.to_string()]);
+    wrk.arg(number.to_string()).args(scenario.closes.then_some("close"));
     wrk.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     wrk.spawn().context("cannot run wrk (Debian: apt-get install wrk)")
 }

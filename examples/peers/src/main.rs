@@ -138,7 +138,7 @@ fn conditions(options: &Options) -> Result<Conditions> {
         system: format!("{name} {}", system.release().to_string_lossy()),
         rounds: options.rounds,
         seconds: options.seconds,
-        pairs: answers::KEYS,
+        pairs: options.keys,
         loaded: options.pairs,
     })
 }

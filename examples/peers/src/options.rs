@@ -33,6 +33,10 @@ pub(crate) struct Options {
     pub(crate) rounds: u32,
     pub(crate) seconds: f64,
     pub(crate) pairs: usize,
+    /// How many keys there are under load.
+    pub(crate) keys: usize,
+    /// With how many idle connections the memory is looked at, at most.
+    pub(crate) idle: u32,
     /// Empty stands for all.
     only: Vec<String>,
     /// Empty stands for all.
@@ -53,6 +57,8 @@ impl Options {
             rounds: 3,
             seconds: 0.5,
             pairs: 1_000_000,
+            keys: 10_000,
+            idle: 1000,
             only: Vec::new(),
             scenarios: Vec::new(),
             quick: false,
@@ -70,6 +76,7 @@ impl Options {
                 Arg::Long("quick") => {
                     options.quick = true;
                     (options.rounds, options.seconds, options.pairs) = (1, 0.2, 10_000);
+                    (options.keys, options.idle) = (1000, 64);
                     options.only = ["dbserver", "plain", "tiny_http"].map(String::from).into();
                     options.scenarios = ["get1", "get16", "pipe64"].map(String::from).into();
                 }

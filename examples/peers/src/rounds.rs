@@ -47,7 +47,7 @@ pub(crate) fn measure(
     for subject in subjects {
         if let Some(words) = built.words(subject) {
             let server = Server::start(subject.name, words, subject.memory, folder, folder)?;
-            entries.push(prepare(subject, server)?);
+            entries.push(prepare(subject, server, options)?);
         }
     }
     let scenarios: Vec<&Scenario> = SCENARIOS.iter().filter(|s| options.takes(s.name)).collect();
@@ -67,7 +67,7 @@ pub(crate) fn measure(
 }
 
 /// Before the clock runs. `plain` answers everything with 200: there is nothing to check or fill.
-fn prepare(subject: &Subject, mut server: Server) -> Result<Entry> {
+fn prepare(subject: &Subject, mut server: Server, options: &Options) -> Result<Entry> {
     server.wait_until(|port| {
         Client::connect(port).is_ok_and(|mut client| client.get("/get?key=alpha").is_ok())
     })?;
@@ -77,7 +77,7 @@ fn prepare(subject: &Subject, mut server: Server) -> Result<Entry> {
     }
     let can = answers::abilities(&server);
     if !is_reference {
-        answers::fill(&server, can)?;
+        answers::fill(&server, can, options.keys)?;
     }
     let mut notes = Vec::new();
     for (can, cannot) in [
@@ -97,7 +97,7 @@ fn prepare(subject: &Subject, mut server: Server) -> Result<Entry> {
         score: None,
         lines: size::lines(subject)?,
         crates: size::crates(subject)?,
-        memory: if can.keeps_open { memory(&server) } else { Vec::new() },
+        memory: if can.keeps_open { memory(&server, options.idle) } else { Vec::new() },
         runs: BTreeMap::new(),
         notes,
     };
@@ -107,11 +107,11 @@ fn prepare(subject: &Subject, mut server: Server) -> Result<Entry> {
 
 /// The resident memory without connections, and with more and more that have had an answer each.
 /// Ends early where the server takes no more.
-fn memory(server: &Server) -> Vec<(u32, u64)> {
+fn memory(server: &Server, most: u32) -> Vec<(u32, u64)> {
     let mut clients = Vec::new();
     let mut found = vec![(0, server.status("VmRSS"))];
     let target = format!("/get?key={}", answers::key(0));
-    for count in IDLE {
+    for count in IDLE.into_iter().filter(|&count| count <= most) {
         while clients.len() < count as usize {
             let Ok(mut client) = Client::connect(server.port) else { return found };
             if client.get(&target).is_err() {
@@ -131,10 +131,7 @@ impl Entry {
         if !scenario.fits(self.can) {
             return;
         }
-        // With many connections a good part of a short run would be spent on making them.
-        let factor = if scenario.connections > 100 { 2.0 } else { 1.0 };
-        let run = load::run(&self.server, scenario, factor * options.seconds, number);
-        let run = match run {
+        let run = match load::run(&self.server, scenario, options, number) {
             Ok(run) => Some(run).filter(|run| run.per_second > 0.0),
             Err(error) => {
                 say(format!("{error:#}"));
