@@ -48,6 +48,8 @@ fn points(name: &str, built: &Built, quick: bool) -> Result<(u64, u64)> {
     let mut command = Command::new(&built.dbcheck);
     command.arg("--cmd").arg(format!("{} {}", words.join(" "), subject.memory));
     command.args(["--format", "json"]).args(tiers.iter().flat_map(|tier| ["--tier", tier]));
+    // What `plain` cannot do, dbcheck waits for.
+    command.args(quick.then_some(["--timeout", "1"]).into_iter().flatten());
     let output = command.stdin(Stdio::null()).output()?;
     let said: Value = serde_json::from_slice(&output.stdout)
         .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
