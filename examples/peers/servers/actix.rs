@@ -7,6 +7,7 @@ use serde::Deserialize;
 use shared::{Pairs, only_pair};
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Lookup {
     key: String,
 }

@@ -44,7 +44,9 @@ async fn set_pair(
     Ok(())
 }
 
+/// What `/get` takes: one field and, unlike what serde would let pass, no other.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Lookup {
     key: String,
 }

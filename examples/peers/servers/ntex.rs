@@ -10,6 +10,7 @@ use serde::Deserialize;
 use shared::{Pairs, only_pair};
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Lookup {
     key: String,
 }

@@ -51,6 +51,7 @@ async fn set_pair(
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Lookup {
     key: String,
 }

@@ -26,7 +26,8 @@ const CONNECTIONS: [u32; 2] = [1, 64];
 enum Target {
     Http(Server),
     Redis(Server),
-    /// Appends 100 bytes to a file and syncs it, and again: no server can do more on one connection.
+    /// Appends 100 bytes to a file and syncs it, again and again: no server that appends can do more on
+    /// one connection.
     Disk,
 }
 

@@ -24,13 +24,12 @@ pub(crate) fn text(figures: &Figures) -> String {
     let c = &figures.conditions;
     let ours = &figures.servers[0];
     let mut out = format!(
-        "Pairs in memory, {1} cores shared with the client. {0}'s row has requests per second, the others their ratio to that: above\n\
-         1 is faster than {0}. The columns: gets on 1 connection (client and server on one core), 16, 64, 256 and 1,000; *pipelined*,\n\
-         16 at once on each of 64; *set*, on 64; *closed*, gets on 16, each on a new connection. At 64 connections, p99 and CPU per\n\
-         request. Memory per idle connection; dbcheck's points without its durable tier; lines of code; crates. *plain* parses nothing\n\
-         and sends a canned answer. {2}, {3}. This section is made by\n\
+        "Requests per second with pairs in memory, on {1} cores shared with the client; below {0}, ratios to it. Gets on 1 connection\n\
+         (client and server on one core) to 1,000; 16 at once on each of 64; sets on 64; gets on 16, each on a new connection. Then p99\n\
+         and CPU per request at 64; memory per idle connection; dbcheck's points without the durable tier; lines of code; crates.\n\
+         *plain* parses nothing. {2}, {3}, by\n\
          `cargo run --release --manifest-path examples/peers/Cargo.toml`; [examples/peers](examples/peers/README.md) has the servers,\n\
-         how to read this, and [all figures](examples/peers/RESULTS.md).\n\n",
+         [all figures](examples/peers/RESULTS.md), and how to read them.\n\n",
         ours.name,
         c.cores,
         rounds_of(c),
