@@ -15,7 +15,7 @@ use crate::store::engine::Engine;
 ///
 /// # Errors
 /// Where the query is not one pair with the name `key`, or the value could not be read.
-pub fn get(engine: &dyn Engine, query: &str, reply: Reply<'_>) -> Result<Sent, Refusal> {
+pub(crate) fn get(engine: &dyn Engine, query: &str, reply: Reply<'_>) -> Result<Sent, Refusal> {
     let key = query::key(query)?;
     let (mut reply, mut sent) = (Some(reply), None);
     engine.find(&key, &mut |value| {
@@ -32,7 +32,7 @@ pub fn get(engine: &dyn Engine, query: &str, reply: Reply<'_>) -> Result<Sent, R
 ///
 /// # Errors
 /// Where the query is not one pair, or the pair could not be kept.
-pub fn set(engine: &dyn Engine, query: &str, reply: Reply<'_>) -> Result<Sent, Refusal> {
+pub(crate) fn set(engine: &dyn Engine, query: &str, reply: Reply<'_>) -> Result<Sent, Refusal> {
     let (key, value) = query::pair(query)?;
     engine.set(&key, &value)?;
     Ok(reply.send(Status::Ok, ""))

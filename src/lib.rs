@@ -80,7 +80,8 @@
 //! nothing of HTTP, and no two files need each other. Everybody may say what happens
 //! ([`watch::stage`], [`watch::warning`]), and those know nobody.
 //!
-//! A program that embeds the server needs what is named at the end of this file.
+//! A program that embeds the server needs what is named at the end of this file. One that waits in
+//! another way, on the same HTTP, needs what is public in [`http`]: `examples/event_loop` does.
 
 pub mod options;
 pub mod signals;
@@ -88,13 +89,13 @@ pub mod config;
 mod lock;
 pub mod net;
 pub mod http;
-pub mod handlers;
+mod handlers;
 pub mod store;
 pub mod watch;
 
 pub use config::{Config, Limits};
-pub use http::response::{Reply, Status};
-pub use http::router::Routes;
+pub use http::response::{Reply, Sent, Status};
+pub use http::router::{Handler, Routes};
 pub use net::listener;
 pub use net::server::{Server, serve};
 pub use store::engine::{Engine, Failed};

@@ -24,13 +24,23 @@ use crate::http::refusal::Refusal;
 use crate::http::request::{Framing, are_field_lines};
 
 /// The longest line with a chunk's size, and the longest trailer section, in bytes.
-pub const MAX_LINE: usize = 4096;
+const MAX_LINE: usize = 4096;
 
 /// A size has at most so many digits that mean something. What a line has beyond them, extensions or
 /// zeros, counts like content.
 const SIZE_DIGITS: usize = 16;
 
 /// How far into a body we are.
+///
+/// # Examples
+/// ```
+/// use dbserver::http::body::Drain;
+/// use dbserver::http::request::Framing;
+///
+/// let mut drain = Drain::new(Framing::Chunked, 1000).unwrap();
+/// assert_eq!(drain.take(b"5\r\nhel"), Ok((6, false)));
+/// assert_eq!(drain.take(b"lo\r\n0\r\n\r\nGET /next"), Ok((9, true)));
+/// ```
 #[derive(Debug)]
 pub struct Drain {
     state: State,

@@ -24,6 +24,16 @@ use crate::http::request;
 
 /// How far the search has come in the input of one connection. Positions count from the first
 /// unread byte.
+///
+/// # Examples
+/// ```
+/// use dbserver::http::head::HeadSearch;
+///
+/// let mut input = *b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET /next";
+/// let mut search = HeadSearch::default();
+/// assert_eq!(search.look(&mut input[..20], 1000), Ok(None));
+/// assert_eq!(search.look(&mut input, 1000), Ok(Some(0..35)));
+/// ```
 #[derive(Debug, Default)]
 pub struct HeadSearch {
     /// Where the request line begins: 0, or 2 behind an empty line.

@@ -45,6 +45,11 @@ pub fn pair(query: &str) -> Result<(Cow<'_, str>, Cow<'_, str>), Refusal> {
 ///
 /// # Errors
 /// As [`pair`], and where the pair has another name.
+///
+/// # Examples
+/// ```
+/// assert_eq!(dbserver::http::query::key("key=a+b").as_deref(), Ok("a b"));
+/// ```
 pub fn key(query: &str) -> Result<Cow<'_, str>, Refusal> {
     let (name, key) = only_pair(query)?;
     if name != "key" {

@@ -1,6 +1,6 @@
 //! What a peer can do wrong, and what it is told.
 //!
-//! Every module on a request's path returns a [`Refusal`]; [`Refusal::verdict`] is the one `match`
+//! Every module on a request's path returns a [`Refusal`]; [`Refusal::response`] is the one `match`
 //! from there to a status, a sentence, and the rule behind it. The rule is sent along with the
 //! sentence: whoever writes a client learns where to read.
 //!
@@ -85,15 +85,6 @@ pub enum Refusal {
     Panic,
 }
 
-/// What a refusal looks like from outside.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
-    /// The status of the answer.
-    pub status: Status,
-    /// What is wrong and what is accepted, in one sentence.
-    pub sentence: String,
-}
-
 /// What the sentence ends with.
 enum Hint {
     /// Where to read more.
@@ -105,19 +96,18 @@ enum Hint {
 }
 
 impl Refusal {
-    /// Answers with the verdict.
+    /// Sends its response.
     pub(crate) fn send(&self, reply: Reply<'_>) -> Sent {
-        let Verdict { status, sentence } = self.verdict();
+        let (status, sentence) = self.response();
         reply.send(status, &sentence)
     }
 
-    /// Status and sentence.
-    #[must_use]
+    /// Its status, and what is wrong and what is accepted, in one sentence.
     #[expect(
         clippy::too_many_lines,
         reason = "a table: one entry for each thing that can be wrong"
     )]
-    pub fn verdict(&self) -> Verdict {
+    pub(crate) fn response(&self) -> (Status, String) {
         use Hint::{Rule, Use};
         use Refusal as R;
         use Status as S;
@@ -235,7 +225,7 @@ impl Refusal {
                     Failed::NotKept(_) => S::Internal,
                     Failed::NotRead(_) => S::Unavailable,
                 };
-                return Verdict { status, sentence: format!("{failed}.") };
+                return (status, format!("{failed}."));
             }
             R::Panic => (S::Internal, "The server failed on this request", Hint::None),
         };
@@ -244,7 +234,7 @@ impl Refusal {
             Use => format!("{problem}: use GET /set?<key>=<value> or GET /get?key=<key>."),
             Hint::None => format!("{problem}."),
         };
-        Verdict { status, sentence }
+        (status, sentence)
     }
 }
 

@@ -24,13 +24,13 @@ use crate::http::refusal::Refusal;
 use crate::http::response::Persistence;
 
 /// More fields than this are refused with 431.
-pub const MAX_FIELDS: usize = 100;
+const MAX_FIELDS: usize = 100;
 
 /// A request, without its body. Everything borrows from the connection's input.
 #[derive(Debug)]
 pub struct Request<'b> {
     /// The request line, without its line end. A later HTTP/1.x stands there as 1.1.
-    pub line: &'b [u8],
+    pub(crate) line: &'b [u8],
     /// How long the head is, in bytes, with the empty line that ends it.
     pub head_bytes: usize,
     /// The method, as sent: `GET`.
@@ -40,24 +40,24 @@ pub struct Request<'b> {
     /// What stands behind the first `?` of the target, as sent; empty if there is none.
     pub query: &'b str,
     /// Who the client thinks we are: the target's authority, or else Host (RFC 9112 §3.2.2).
-    pub authority: Option<Authority<'b>>,
+    pub(crate) authority: Option<Authority<'b>>,
     /// Where the body ends.
     pub framing: Framing,
     /// Whether the connection stays open, by the client's wish (RFC 9112 §9.3).
-    pub persistence: Persistence,
+    pub(crate) persistence: Persistence,
     /// Whether the client waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1).
     pub expects_continue: bool,
     /// What a browser says about where the request comes from.
-    pub browser: Browser<'b>,
+    pub(crate) browser: Browser<'b>,
 }
 
 /// A host, and the whole text that it stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Authority<'b> {
+pub(crate) struct Authority<'b> {
     /// The host: a name, an IPv4 address, or an IPv6 address in brackets.
-    pub host: &'b str,
+    pub(crate) host: &'b str,
     /// Host and port, as sent: `localhost:4000`.
-    pub text: &'b str,
+    pub(crate) text: &'b str,
 }
 
 /// Where the body of a request ends (RFC 9112 §6.3).
@@ -69,17 +69,14 @@ pub enum Framing {
     Chunked,
 }
 
-/// The Fetch Metadata fields and Origin. Programs that are not browsers send none of them.
+/// Sec-Fetch-Site, -Mode and -Dest (Fetch Metadata), and Origin. Programs that are not browsers send
+/// none of them.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Browser<'b> {
-    /// Sec-Fetch-Site.
-    pub site: Option<&'b [u8]>,
-    /// Sec-Fetch-Mode.
-    pub mode: Option<&'b [u8]>,
-    /// Sec-Fetch-Dest.
-    pub dest: Option<&'b [u8]>,
-    /// Origin.
-    pub origin: Option<&'b [u8]>,
+pub(crate) struct Browser<'b> {
+    pub(crate) site: Option<&'b [u8]>,
+    pub(crate) mode: Option<&'b [u8]>,
+    pub(crate) dest: Option<&'b [u8]>,
+    pub(crate) origin: Option<&'b [u8]>,
 }
 
 impl<'b> Request<'b> {
@@ -200,8 +197,7 @@ fn split_target<'b>(
 impl<'b> Authority<'b> {
     /// Reads `host [":" port]` (RFC 3986 §3.2, without the user information that RFC 9110 §4.2.4
     /// forbids); `None` where it is something else.
-    #[must_use]
-    pub fn parse(text: &'b [u8]) -> Option<Self> {
+    pub(crate) fn parse(text: &'b [u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?;
         let (host, port) = match text.rfind(':') {
             Some(colon) if !text[colon..].contains(']') => (&text[..colon], &text[colon + 1..]),
@@ -217,8 +213,7 @@ impl<'b> Authority<'b> {
     }
 
     /// The host, where it is an IP address and not a name.
-    #[must_use]
-    pub fn address(&self) -> Option<IpAddr> {
+    pub(crate) fn address(&self) -> Option<IpAddr> {
         let host = self.host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         host.unwrap_or(self.host).parse().ok()
     }

@@ -60,8 +60,7 @@ pub enum Status {
 
 impl Status {
     /// Code and reason phrase, as they stand in the status line.
-    #[must_use]
-    pub fn text(self) -> &'static str {
+    pub(crate) fn text(self) -> &'static str {
         match self {
             Status::Ok => "200 OK",
             Status::BadRequest => "400 Bad Request",
@@ -79,15 +78,14 @@ impl Status {
     }
 
     /// The three digits.
-    #[must_use]
-    pub fn code(self) -> &'static str {
+    pub(crate) fn code(self) -> &'static str {
         &self.text()[..3]
     }
 }
 
 /// What the Connection field of a response says (RFC 9110 §7.6.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Persistence {
+pub(crate) enum Persistence {
     /// Nothing: HTTP/1.1 connections stay open by default.
     Default,
     /// `keep-alive`, for an HTTP/1.0 client that asked for it.

@@ -53,7 +53,7 @@ impl Routes {
     ///
     /// # Errors
     /// [`Refusal::NoRoute`] where the table has no such line.
-    pub fn find(&self, method: &str, path: &str) -> Result<Handler, Refusal> {
+    pub(crate) fn find(&self, method: &str, path: &str) -> Result<Handler, Refusal> {
         let line = self.0.iter().find(|line| (line.0, line.1) == (method, path));
         let &(_, path, handler) = line.ok_or(Refusal::NoRoute)?;
         reached(Stage::Routed { path });

@@ -7,10 +7,10 @@
 
 pub mod listener;
 pub mod capacity;
-pub mod server;
-pub mod acceptor;
-pub mod threads;
-pub mod slots;
-pub mod connection;
-pub mod socket;
-pub mod placement;
+pub(crate) mod server;
+pub(crate) mod acceptor;
+pub(crate) mod threads;
+pub(crate) mod slots;
+pub(crate) mod connection;
+pub(crate) mod socket;
+pub(crate) mod placement;

@@ -255,8 +255,8 @@ const ONLY_READS: &str = "This is only to be looked at: use GET.";
 const NOT_HERE: &str = "There is nothing here: the page is at /, its events are at /events.";
 
 fn refusal_bytes(refusal: &Refusal) -> Vec<u8> {
-    let verdict = refusal.verdict();
-    sentence_bytes(verdict.status.text(), &verdict.sentence)
+    let (status, sentence) = refusal.response();
+    sentence_bytes(status.text(), &sentence)
 }
 
 fn sentence_bytes(status: &str, sentence: &str) -> Vec<u8> {
