@@ -1,4 +1,5 @@
 //! The same HTTP, another way to wait: two threads for all clients, and neither waits for one of them.
+//! (With a file, one thread: two would sync by turns, each for half of the sets.)
 //!
 //! A thread asks the system which of its sockets have something to do (Linux: epoll), does what can be
 //! done without waiting, and asks again:
@@ -59,9 +60,10 @@ fn main() -> anyhow::Result<()> {
     listeners.iter().try_for_each(|listener| listener.set_nonblocking(true))?;
     println!("Started Simple DB server on http://localhost:{}/", listeners[0].local_addr()?.port());
     let (stopping, clients) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let server = worker::Server { listeners, config, stopping, clients };
+    let threads = if file.is_some() { 1 } else { 2 };
+    let server = worker::Server { listeners, config, threads, stopping, clients };
     std::thread::scope(|scope| -> anyhow::Result<()> {
-        for _ in 0..worker::THREADS {
+        for _ in 0..threads {
             let run = || {
                 let batch = file.as_ref().map(worker::Batch::new);
                 let engine = batch.as_ref().map_or(&memory as &dyn Engine, |batch| batch);

@@ -21,8 +21,6 @@ use rustix::io::Errno;
 
 use crate::client::{Alive, Client, Waits};
 
-pub(crate) const THREADS: usize = 2;
-
 /// How many sockets are named in a turn, at most.
 const EVENTS: usize = 512;
 
@@ -42,6 +40,7 @@ const LISTENER: u64 = u64::MAX;
 pub(crate) struct Server {
     pub(crate) listeners: Vec<TcpListener>,
     pub(crate) config: Config,
+    pub(crate) threads: usize,
     pub(crate) stopping: AtomicBool,
     /// How many clients there are.
     pub(crate) clients: AtomicUsize,
@@ -184,7 +183,8 @@ impl<'s> Worker<'s> {
     /// Each thread is told of each new client. One that has more clients than the others leaves it.
     fn accept(&mut self) {
         for listener in &self.server.listeners {
-            while self.stops || self.count * THREADS <= self.server.clients.load(SeqCst) {
+            while self.stops || self.count * self.server.threads <= self.server.clients.load(SeqCst)
+            {
                 match listener.accept() {
                     Ok((stream, _)) => self.add(stream),
                     Err(error) => {
@@ -200,7 +200,7 @@ impl<'s> Worker<'s> {
     }
 
     fn add(&mut self, stream: TcpStream) {
-        let slots = self.server.config.max_connections / THREADS;
+        let slots = self.server.config.max_connections / self.server.threads;
         let is_free = self.count < slots || self.evict();
         let Ok(fd) = usize::try_from(stream.as_raw_fd()) else { return };
         let data = EventData::new_u64(fd as u64);
