@@ -60,9 +60,13 @@
 //!  watch            seeing it
 //!   warning         what the server has to say
 //!   stage           the one place from which all this can be watched
-//!   event           a stage as a line of JSON
+//!   event           a stage, for others to read
+//!   line            and as a line of JSON
+//!   hello           what there is already
+//!   room            for how many events there is room
 //!   recorder        which stages become events
 //!   scribe          who is told of them
+//!   lines           a file that is
 //!   trace           a terminal that is
 //!   watcher         a browser that is
 //!   page            what it shows them with

@@ -33,8 +33,12 @@
 pub mod warning;
 pub mod stage;
 pub mod event;
+pub mod line;
+pub mod hello;
+mod room;
 mod recorder;
 pub mod scribe;
+mod lines;
 mod trace;
 mod watcher;
 pub mod page;

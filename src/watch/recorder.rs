@@ -21,19 +21,15 @@
 //! Next: [`crate::watch::scribe`], who gets the events.
 
 use std::cell::RefCell;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
-use crate::watch::event::{Event, FileSize, MAX_TEXT, What};
-use crate::watch::stage::{FileStep, Stage};
-
-/// How many events may wait.
-const QUEUE: i64 = 1 << 15;
-
-/// How many more may, for which no room is set aside: what happens to the file, and to each batch once.
-const SPARE: i64 = 1 << 10;
+use crate::watch::event::{Event, What};
+use crate::watch::hello::{FileNow, FileSize};
+use crate::watch::line::MAX_TEXT;
+use crate::watch::room::{JOINED, Message, Room};
+use crate::watch::stage::Stage;
 
 /// How many events a request is given room for at a time.
 const ROOM: i64 = 32;
@@ -41,49 +37,20 @@ const ROOM: i64 = 32;
 /// Of those, how many are not for its packets, but for what comes after them.
 const AFTER_BYTES: i64 = 16;
 
-/// What is in the queue.
-pub(crate) enum Message {
-    /// Something happened. `begins` says whether it is the first byte of a request.
-    Event { event: Box<Event>, begins: bool },
-    /// Somebody wants to know from now on, and is told `()` when it has begun.
-    Look(Box<dyn Sink>, SyncSender<()>),
-    /// Nothing more will come.
-    End,
-}
-
-/// Somebody who wants to know.
-pub(crate) trait Sink: Send {
-    /// Takes an event, which is also here as a line of JSON.
-    fn take(&mut self, event: &Event, line: &Arc<str>);
-
-    /// No other event is there for now. Returns whether more are wanted.
-    fn flush(&mut self) -> bool;
-}
-
 /// Turns stages into events.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     start: Instant,
-    queue: SyncSender<Message>,
+    /// Where its events go.
+    pub(crate) room: Room,
     /// Whether anybody wants to know of requests.
     looking: AtomicBool,
-    /// For how many events there is room that nobody has set aside.
-    room: AtomicI64,
     lost_requests: AtomicU64,
     lost_connections: AtomicU64,
     connections: AtomicU64,
     /// The last batch that a recorded set has joined.
     wanted_batch: AtomicU64,
     file: FileNow,
-}
-
-/// The file's size, if there is a file.
-#[derive(Debug, Default)]
-struct FileNow {
-    is_there: AtomicBool,
-    bytes: AtomicU64,
-    records: AtomicU64,
-    keys: AtomicU64,
 }
 
 /// The connection of this thread.
@@ -125,12 +92,11 @@ thread_local! {
 impl Recorder {
     /// A recorder, and the queue in which its events are.
     pub(crate) fn new() -> (Self, Receiver<Message>) {
-        let (queue, events) = sync_channel(usize::try_from(QUEUE + SPARE).unwrap_or_default());
+        let (room, events) = Room::new();
         let recorder = Recorder {
             start: Instant::now(),
-            queue,
+            room,
             looking: AtomicBool::new(false),
-            room: AtomicI64::new(QUEUE),
             lost_requests: AtomicU64::new(0),
             lost_connections: AtomicU64::new(0),
             connections: AtomicU64::new(0),
@@ -165,19 +131,9 @@ impl Recorder {
         u64::try_from(at.saturating_duration_since(self.start).as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// A way to tell whoever reads the queue something else.
-    pub(crate) fn queue(&self) -> SyncSender<Message> {
-        self.queue.clone()
-    }
-
     /// Whether anybody wants to know of requests from now on.
     pub(crate) fn look(&self, looking: bool) {
         self.looking.store(looking, Relaxed);
-    }
-
-    /// Whoever reads the queue has room for so many events more.
-    pub(crate) fn give_room(&self, events: i64) {
-        self.room.fetch_add(events, Relaxed);
     }
 
     /// How many requests and how many connections were not recorded since this was asked.
@@ -187,13 +143,7 @@ impl Recorder {
 
     /// How large the file is, if there is one.
     pub(crate) fn file(&self) -> Option<FileSize> {
-        let FileNow { is_there, bytes, records, keys } = &self.file;
-        let size = FileSize {
-            bytes: bytes.load(Relaxed),
-            records: records.load(Relaxed),
-            keys: keys.load(Relaxed),
-        };
-        is_there.load(Relaxed).then_some(size)
+        self.file.size()
     }
 
     fn note_at(&self, here: &mut Here, stage: Stage<'_>) {
@@ -239,7 +189,7 @@ impl Recorder {
 
     fn opened(&self, here: &mut Here, stage: Stage<'_>) {
         let c = self.connections.fetch_add(1, Relaxed) + 1;
-        *here = Here { c, r: 1, is_known: self.set_aside(2), ..Here::default() };
+        *here = Here { c, r: 1, is_known: self.room.set_aside(2), ..Here::default() };
         if here.is_known {
             self.send(here, None, stage);
         } else {
@@ -255,7 +205,7 @@ impl Recorder {
             self.send(here, None, stage);
         }
         self.lost_requests.fetch_add(here.lost, Relaxed);
-        self.give_room(here.room);
+        self.room.give(here.room);
         *here = Here::default();
     }
 
@@ -296,7 +246,7 @@ impl Recorder {
         (here.answers, here.recorded_answers) = (0, 0);
         self.lost_requests.fetch_add(std::mem::take(&mut here.lost), Relaxed);
         if here.now == Now::Nothing {
-            self.give_room(std::mem::take(&mut here.room));
+            self.room.give(std::mem::take(&mut here.room));
         }
     }
 
@@ -331,23 +281,10 @@ impl Recorder {
 
     /// Whether there is room for `cost` events here, and then for `rest` more.
     fn has_room(&self, here: &mut Here, cost: i64, rest: i64) -> bool {
-        if here.room < cost + rest && self.set_aside(ROOM) {
+        if here.room < cost + rest && self.room.set_aside(ROOM) {
             here.room += ROOM;
         }
         here.room >= cost + rest
-    }
-
-    /// Sets room aside for so many events, if there is so much.
-    fn set_aside(&self, events: i64) -> bool {
-        // Most of a flood ends here, and changes nothing that other processors have to hear of.
-        if self.room.load(Relaxed) < events {
-            return false;
-        }
-        let enough = self.room.fetch_sub(events, Relaxed) >= events;
-        if !enough {
-            self.give_room(events);
-        }
-        enough
     }
 
     fn send(&self, here: &Here, r: Option<u64>, stage: Stage<'_>) {
@@ -358,40 +295,12 @@ impl Recorder {
     fn send_what(&self, here: &Here, r: Option<u64>, what: What, begins: bool) {
         let c = (here.c > 0).then_some(here.c);
         let event = Event { t: self.time(Instant::now()), c, r: c.and(r), what };
-        let event = Box::new(event);
-        if self.queue.try_send(Message::Event { event, begins }).is_err() {
+        if !self.room.send(event, begins) {
             // Of what needs no room there is more than can be. Or nobody reads any more.
             self.lost_requests.fetch_add(1, Relaxed);
         }
     }
 }
 
-/// What a set that joins a batch costs: the events of the batch are paid for too.
-const JOINED: i64 = 3;
-
-/// For how many events there is room again when this one has left the queue.
-pub(crate) fn cost(what: &What) -> i64 {
-    match what {
-        What::Joined { .. } => JOINED,
-        What::Journaled { .. } | What::Synced { .. } | What::File { .. } => 0,
-        _ => 1,
-    }
-}
-
-impl FileNow {
-    fn set(&self, bytes: u64, records: u64, keys: usize) {
-        self.bytes.store(bytes, Relaxed);
-        self.records.store(records, Relaxed);
-        self.keys.store(keys as u64, Relaxed);
-    }
-
-    fn note(&self, step: FileStep, bytes: u64, records: u64, keys: Option<usize>) {
-        // In between, these are the sizes of a file that may never take the name.
-        if let (FileStep::Opened | FileStep::Replaced | FileStep::StartedOver, Some(keys)) =
-            (step, keys)
-        {
-            self.set(bytes, records, keys);
-            self.is_there.store(true, Relaxed);
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@
 //!                                     └──▶ each watcher's queue ──▶ its thread ──▶ its socket
 //! ```
 //!
-//! 1. Whoever comes to look is first told what there is: [`What::Hello`], with the connections that are
+//! 1. Whoever comes to look is first told what there is: [`Hello`], with the connections that are
 //!    open. Requests that are under way at that moment are not shown to him, as he would see them by half.
 //! 2. Those who can't take events fast enough slow down nobody. A file or a terminal holds up this thread; then no
 //!    room is given back, whole requests are not recorded, and the number is told. A watcher has a queue, and
@@ -17,10 +17,9 @@
 //! It does not sleep in the queue while events come: to wake it up for each of them would cost the thread that
 //! serves more than the event.
 //!
-//! Next: [`crate::watch::trace`], the events on a terminal.
+//! Next: [`crate::watch::lines`], the events in a file.
 
 use std::collections::{BTreeMap, HashSet};
-use std::io::{BufWriter, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -30,10 +29,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 
 use crate::config::Config;
-use crate::watch::event::{Event, Limits, Open, State, What};
-use crate::watch::recorder::{Message, Recorder, Sink, cost};
+use crate::watch::event::{Event, What};
+use crate::watch::hello::{Hello, Limits, Open, State};
+use crate::watch::recorder::Recorder;
+use crate::watch::room::{Message, Sink, cost};
 use crate::watch::stage;
-use crate::watch::warning::warn;
 
 /// How many events are handed on in a second, where more come for long.
 const RATE: u64 = 20_000;
@@ -119,18 +119,12 @@ impl Scribe {
             owed: 0,
             given: Instant::now(),
         };
-        let queue = recorder.queue();
+        let queue = recorder.room.queue();
         let thread = thread::Builder::new().name("scribe".into());
         let thread = thread.spawn(move || desk.run()).context("cannot start a thread")?;
         let observed = stage::observe(move |stage| recorder.note(stage));
         anyhow::ensure!(observed, "this process is observed already");
         Ok(Scribe { queue, thread: Arc::new(thread), handed_on })
-    }
-
-    /// Has every event from now on written to `file`, as a line of JSON. Where that fails, there is a warning,
-    /// and no further line.
-    pub fn write_to(&self, file: impl Write + Send + 'static) {
-        self.hand_on(Box::new(Lines { file: BufWriter::new(file), failed: false }));
     }
 
     /// Has `sink` told from now on.
@@ -249,14 +243,14 @@ impl Desk {
             }
         }
         let About { start, sync, limits } = self.about.clone();
-        let hello = self.now(What::Hello {
+        let hello = self.now(What::Hello(Hello {
             version: env!("CARGO_PKG_VERSION").into(),
             start,
             sync,
             limits,
             file: self.recorder.file(),
             open: self.open.values().cloned().collect(),
-        });
+        }));
         sink.take(&hello, &hello.line().into());
         let by_half = self.open.keys().copied().collect();
         self.readers.push(Reader { sink, by_half });
@@ -291,40 +285,13 @@ impl Desk {
         let most = i64::try_from(micros).unwrap_or(0) * RATE.cast_signed() / 1_000_000;
         // Where nobody looks, nothing is handed on: there are only connections to keep.
         let given = if self.readers.is_empty() { self.owed } else { self.owed.min(most) };
-        self.recorder.give_room(given);
+        self.recorder.room.give(given);
         self.owed -= given;
         self.given = now;
     }
 
     fn now(&self, what: What) -> Event {
         Event { t: self.recorder.time(Instant::now()), c: None, r: None, what }
-    }
-}
-
-/// The file of `--trace-file`.
-struct Lines<W: Write> {
-    file: BufWriter<W>,
-    failed: bool,
-}
-
-impl<W: Write + Send> Sink for Lines<W> {
-    fn take(&mut self, _: &Event, line: &Arc<str>) {
-        if !self.failed
-            && let Err(error) = writeln!(self.file, "{line}")
-        {
-            self.failed = true;
-            warn(format_args!("the trace file ends here: {error}"));
-        }
-    }
-
-    fn flush(&mut self) -> bool {
-        if !self.failed
-            && let Err(error) = self.file.flush()
-        {
-            self.failed = true;
-            warn(format_args!("the trace file ends here: {error}"));
-        }
-        !self.failed
     }
 }
 

@@ -26,7 +26,7 @@ use std::io::{IsTerminal as _, Write};
 use std::sync::Arc;
 
 use crate::watch::event::{Event, What};
-use crate::watch::recorder::Sink;
+use crate::watch::room::Sink;
 
 /// The columns of the narrowest terminal that people have.
 const WIDTH: usize = 80;
@@ -119,7 +119,7 @@ impl<W: Write + Send> Sink for Trace<W> {
 /// A stage's name, and what there is to say of it.
 fn in_words(what: &What) -> Option<(&'static str, String)> {
     Some(match what {
-        What::Hello { .. } => return None,
+        What::Hello(_) => return None,
         What::Opened { peer } => ("opened", peer.clone()),
         What::BytesRead { n, text } => ("bytes_read", format!("{}: {text}", bytes(*n))),
         What::Partial { part, have, .. } => (

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A browser reads this with `EventSource`, which asks again when the connection ends; each time, the first
-//! line is [`crate::watch::event::What::Hello`], with which it begins anew. With curl it is `curl -N
+//! line is [`crate::watch::hello`], with which it begins anew. With curl it is `curl -N
 //! localhost:4001/events`.
 //!
 //! 1. Lines wait in a queue of [`LINES`]. Whoever lets it overflow (a stopped program, a page whose tab sleeps)
@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use crate::net::socket::{Socket, Wait};
 use crate::watch::event::Event;
-use crate::watch::recorder::Sink;
+use crate::watch::room::Sink;
 use crate::watch::scribe::Scribe;
 
 /// How many lines may wait for a watcher.

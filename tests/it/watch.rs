@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use dbserver::watch::event::{Event, What};
+use dbserver::watch::hello::Hello;
 use dbserver::watch::stage::{FileStep, Part, Why};
 
 use crate::common::{Answer, PATIENCE, Server, Wire, example, program};
@@ -154,7 +155,7 @@ fn a_set_and_a_get_leave_a_line_for_each_stage() {
         assert!(whats.contains(&&wanted), "{wanted:?} in {whats:#?}");
     }
     let all = watched.stop();
-    let What::Hello { version, sync, limits, open, .. } = &all[0].what else {
+    let What::Hello(Hello { version, sync, limits, open, .. }) = &all[0].what else {
         panic!("{:?}", all[0])
     };
     assert_eq!((version.as_str(), sync.as_str()), (env!("CARGO_PKG_VERSION"), "always"));
@@ -372,8 +373,18 @@ fn a_compaction_syncs_before_it_renames() {
         ]
     );
     assert!(first[0].1 > 1000 && first[0].2 > 2, "{first:?}");
-    assert!(first[4].1 < first[0].1, "{first:?}");
+    assert!(
+        first[2..].iter().all(|step| (step.1, step.2) == (first[2].1, first[2].2)),
+        "{first:?}"
+    );
     assert_eq!(first[4].3, Some(1));
+    // What is set next goes to the end of the new file.
+    let (replaced, length) = (events.iter().position(is_replaced).unwrap(), first[4].1);
+    let next = events[replaced..].iter().find_map(|event| match event.what {
+        What::Journaled { at, .. } => Some(at),
+        _ => None,
+    });
+    assert!(next.is_none_or(|at| at == length), "{next:?}, not {length}");
 }
 
 #[test]
@@ -471,7 +482,7 @@ fn a_watcher_is_told_what_there_is_and_then_what_happens() {
     let is_half = |event: &Event| matches!(event.what, What::Partial { .. });
     watched.events_until(is_half);
     let mut reader = Watcher::connect(page);
-    let What::Hello { file, open, .. } = reader.next().what else { panic!("no hello") };
+    let What::Hello(Hello { file, open, .. }) = reader.next().what else { panic!("no hello") };
     let file = file.unwrap();
     assert_eq!((file.bytes, file.records), (fs::metadata(watched.server.data()).unwrap().len(), 1));
     assert_eq!(open.iter().map(|open| open.c).collect::<Vec<_>>(), [2]);

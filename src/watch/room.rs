@@ -1,0 +1,100 @@
+//! The room: the queue of events, and for how many more there is room.
+//!
+//! ```text
+//!  threads that serve ──set_aside()──▶ room ◀──give()── scribe
+//!         └────────────send()────────▶ queue ──────────▶ scribe
+//! ```
+//!
+//! A queue with a fixed number of places makes nobody wait, and when it is full it loses whatever comes next:
+//! the end of a request whose beginning is in it. So who begins something first sets aside as much room as the
+//! rest of it will need; the places are there then.
+//!
+//! Next: [`crate::watch::recorder`], which decides what becomes an event.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use crate::watch::event::{Event, What};
+
+/// How many events may wait.
+const QUEUE: i64 = 1 << 15;
+
+/// How many more may, for which no room is set aside: what happens to the file, and to each batch once.
+const SPARE: i64 = 1 << 10;
+
+/// What is in the queue.
+pub(crate) enum Message {
+    /// Something happened. `begins` says whether it is the first byte of a request.
+    Event { event: Box<Event>, begins: bool },
+    /// Somebody wants to know from now on, and is told `()` when it has begun.
+    Look(Box<dyn Sink>, SyncSender<()>),
+    /// Nothing more will come.
+    End,
+}
+
+/// Somebody who wants to know.
+pub(crate) trait Sink: Send {
+    /// Takes an event, which is also here as a line of JSON.
+    fn take(&mut self, event: &Event, line: &Arc<str>);
+
+    /// No other event is there for now. Returns whether more are wanted.
+    fn flush(&mut self) -> bool;
+}
+
+/// The queue's end where events go in.
+#[derive(Debug)]
+pub(crate) struct Room {
+    queue: SyncSender<Message>,
+    /// For how many events there is room that nobody has set aside.
+    free: AtomicI64,
+}
+
+impl Room {
+    /// An empty queue, and its other end.
+    pub(crate) fn new() -> (Self, Receiver<Message>) {
+        let (queue, events) = sync_channel(usize::try_from(QUEUE + SPARE).unwrap_or_default());
+        (Room { queue, free: AtomicI64::new(QUEUE) }, events)
+    }
+
+    /// A way to tell whoever reads the queue something else.
+    pub(crate) fn queue(&self) -> SyncSender<Message> {
+        self.queue.clone()
+    }
+
+    /// Sets room aside for so many events, if there is so much.
+    pub(crate) fn set_aside(&self, events: i64) -> bool {
+        // Most of a flood ends here, and changes nothing that other processors have to hear of.
+        if self.free.load(Relaxed) < events {
+            return false;
+        }
+        let enough = self.free.fetch_sub(events, Relaxed) >= events;
+        if !enough {
+            self.give(events);
+        }
+        enough
+    }
+
+    /// There is room for so many events more.
+    pub(crate) fn give(&self, events: i64) {
+        self.free.fetch_add(events, Relaxed);
+    }
+
+    /// Puts an event into the queue, for which room was set aside. Returns whether there was a place for it.
+    pub(crate) fn send(&self, event: Event, begins: bool) -> bool {
+        let event = Box::new(event);
+        self.queue.try_send(Message::Event { event, begins }).is_ok()
+    }
+}
+
+/// What a set that joins a batch costs: the events of the batch are paid for too.
+pub(crate) const JOINED: i64 = 3;
+
+/// For how many events there is room again when this one has left the queue.
+pub(crate) fn cost(what: &What) -> i64 {
+    match what {
+        What::Joined { .. } => JOINED,
+        What::Journaled { .. } | What::Synced { .. } | What::File { .. } => 0,
+        _ => 1,
+    }
+}
