@@ -642,7 +642,17 @@ fn whole_and_lost(events: &[Event]) -> (u64, u64) {
 #[test]
 fn a_flood_is_recorded_in_whole_requests_and_the_rest_is_counted() {
     let watched = Watched::start(&["--memory"]);
-    let sent = flood(&watched.server, 60);
+    let page = watched.page();
+    let sent = thread::scope(|scope| {
+        let flood = scope.spawn(|| flood(&watched.server, 60));
+        // The page answers meanwhile.
+        while !flood.is_finished() {
+            let mut wire = Wire::connect(page);
+            wire.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            assert_eq!(wire.answer().status, 200);
+        }
+        flood.join().unwrap()
+    });
     let events = watched.stop();
     let (whole, lost) = whole_and_lost(&events);
     assert!(lost > 0, "{sent} requests were no flood: {whole}");
@@ -718,20 +728,26 @@ fn a_trace_file_that_is_the_data_and_a_page_without_a_port_stop_the_start() {
     assert!(stderr.contains(&format!("--watch: cannot listen on localhost:{port}")), "{stderr}");
 }
 
+/// A program that is killed when the test ends, however it ends.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn an_observer_of_ones_own_is_told_of_each_request() {
-    let mut child = std::process::Command::new(example("own_observer"))
-        .arg("0")
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut command = std::process::Command::new(example("own_observer"));
+    let child = command.arg("0").stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut child = Killed(child);
+    let mut lines = BufReader::new(child.0.stdout.take().unwrap()).lines();
     let ready = lines.next().unwrap().unwrap();
     let address = ready.split('/').nth(2).unwrap().parse().unwrap();
     let mut wire = Wire::connect(address);
     assert_eq!(wire.get("/get?key=a").status, 404);
     let line = lines.next().unwrap().unwrap();
-    child.kill().unwrap();
-    child.wait().unwrap();
     assert!(line.trim_start().starts_with("1 requests took less than "), "{line}");
 }

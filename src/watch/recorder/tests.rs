@@ -131,15 +131,17 @@ fn single_bytes_without_room_are_told_as_one_packet() {
     write(&recorder);
     close(&recorder);
     let mut text = String::new();
-    let mut count = 0;
+    let (mut count, mut is_parsed) = (0, false);
     while let Ok(Message::Event { event, .. }) = events.try_recv() {
         count += 1;
+        is_parsed = is_parsed || matches!(event.what, What::Parsed { .. });
         if let What::BytesRead { text: piece, .. } = event.what {
+            assert!(!is_parsed, "{piece} came after what was made of it");
             text += &piece;
         }
     }
     assert_eq!(text.as_bytes(), request);
-    assert!(count < 2 + ROOM, "{count}");
+    assert!(is_parsed && count < 2 + ROOM, "{count}");
 }
 
 #[test]
