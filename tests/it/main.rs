@@ -24,6 +24,8 @@
 //!  dbcheck        the checker from the outside
 //!  dbcheck_bugs   the checker on servers whose faults are known
 //!  interview      what a candidate is handed, and its score at the start
+//!  browser        a real browser, told what to do
+//!  watch_page     the page of --watch in it
 //!  moments        recorded, drawn, and linked to
 //!  reading_order  the source is read in one order
 //!  arrows         and its arrows go down
@@ -33,6 +35,7 @@
 
 mod access;
 mod arrows;
+mod browser;
 mod command_line;
 mod common;
 mod contract;
@@ -54,3 +57,4 @@ mod shutdown;
 mod slow_clients;
 mod smuggling;
 mod watch;
+mod watch_page;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,13 +19,13 @@ use dbserver::watch::stage::{FileStep, Part, Why};
 use crate::common::{Answer, PATIENCE, Server, Wire, example, program};
 
 /// A server with a trace file, and a page on a free port.
-struct Watched {
-    server: Server,
+pub(crate) struct Watched {
+    pub(crate) server: Server,
     trace: PathBuf,
 }
 
 impl Watched {
-    fn start(options: &[&str]) -> Self {
+    pub(crate) fn start(options: &[&str]) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let trace = folder.path().join("trace.jsonl");
         let mut all = vec!["--watch=0", "--trace-file", trace.to_str().unwrap()];
@@ -35,13 +35,18 @@ impl Watched {
     }
 
     /// The page's address, which is said before the server is ready.
-    fn page(&self) -> SocketAddr {
+    pub(crate) fn page(&self) -> SocketAddr {
         let said = "what happens inside: http://localhost:";
         wait_for("the page's address", || {
             let stderr = self.server.stderr.lock().unwrap();
             let port = stderr.split(said).nth(1)?.split('/').next()?;
             Some(([127, 0, 0, 1], port.parse().unwrap()).into())
         })
+    }
+
+    /// Where its trace is.
+    pub(crate) fn trace(&self) -> &Path {
+        &self.trace
     }
 
     /// All events, once one of them is such.
@@ -65,7 +70,7 @@ impl Watched {
     }
 
     /// Stops the server, and returns all events.
-    fn stop(self) -> Vec<Event> {
+    pub(crate) fn stop(self) -> Vec<Event> {
         // The trace is in the server's folder.
         let _folder = self.server.stop();
         let text = fs::read_to_string(&self.trace).unwrap();

@@ -10,6 +10,7 @@ import { sentence } from "./words.js";
 const FRAME = 100; // milliseconds between two drawings: more is not seen, and costs
 const PER_FRAME = 2000; // events that are taken in between two drawings
 const SPOKEN = 12; // sentences for each drawing: of a flood, the last ones
+const SYNCS = 24; // and of those about syncs and the file, which tell most
 const FOLDED = 1e9; // a silence of more than this many nanoseconds is folded, and said
 
 const $ = (id) => document.getElementById(id);
@@ -28,7 +29,8 @@ function show(count) {
     const words = sentence(event, model);
     if (words) said.push(words);
   });
-  if (said.length > 0) say(said.slice(-SPOKEN));
+  const chosen = new Set([...said.filter((it) => /^(Batch|The file)/.test(it)).slice(-SYNCS), ...said.slice(-SPOKEN)]);
+  if (said.length > 0) say(said.filter((it) => chosen.has(it)));
 }
 
 function tick(now) {
@@ -39,26 +41,22 @@ function tick(now) {
   }
 }
 
-let last = 0;
 let drawn = "";
 let drawnAt = 0;
-function frame(now) {
-  if (now - last >= FRAME) {
-    last = now;
-    tick(now);
-    // Nothing new is nothing to draw: a screen reader and a selection stay where they are.
-    const state = `${player.mode} ${player.dropped + player.place} ${player.events.length} ${player.model.hello?.start}`;
-    if (state !== drawn) {
-      drawn = state;
-      draw(player.model);
-      drawPlayer(player);
-      drawnAt = now;
-    } else if (player.mode === "live" && source) {
-      // Time goes on between two events. In a replay it does not.
-      pass(player.model.now + (now - drawnAt) * 1e6);
-    }
+function frame() {
+  const now = performance.now();
+  tick(now);
+  // Nothing new is nothing to draw: a screen reader and a selection stay where they are.
+  const state = `${player.mode} ${player.dropped + player.place} ${player.events.length} ${player.model.hello?.start}`;
+  if (state !== drawn) {
+    drawn = state;
+    draw(player.model);
+    drawPlayer(player);
+    drawnAt = now;
+  } else if (player.mode === "live" && source) {
+    // Time goes on between two events. In a replay it does not.
+    pass(player.model.now + (now - drawnAt) * 1e6);
   }
-  requestAnimationFrame(frame);
 }
 
 function mode(name) {
@@ -172,4 +170,5 @@ window.addEventListener("hashchange", moment);
 
 connect();
 moment();
-requestAnimationFrame(frame);
+// A timer and not an animation frame: a tab that is not looked at goes on, and keeps up.
+setInterval(frame, FRAME);
