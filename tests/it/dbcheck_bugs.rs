@@ -227,14 +227,16 @@ fn printed(bug: &str, options: &[&str]) -> String {
 #[test]
 fn the_first_line_says_how_a_server_wants_to_be_asked() {
     for (bug, wanted) in [
-        ("overwrite-ignored", "GET /set?somekey=somevalue, GET /get?key=somekey\n"),
-        ("get-bare-key", "GET /set?somekey=somevalue, GET /get?somekey\n"),
-        ("set-redirects", "GET /get?key=somekey, sends the client elsewhere after a set\n"),
-        ("stores-late", "ms after it has answered\n"),
-        ("missing-hangs", "and a missing key is never answered\n"),
+        ("overwrite-ignored", "GET /set?somekey=somevalue, GET /get?key=somekey and answers"),
+        ("get-bare-key", "GET /set?somekey=somevalue, GET /get?somekey and answers"),
+        ("set-redirects", "GET /get?key=somekey, sends the client elsewhere after a set and"),
+        ("stores-late", "ms after it has answered and"),
+        ("missing-hangs", "and a missing key is never answered"),
         ("missing-ends-it", "and a missing key ends the server"),
     ] {
         let text = printed(bug, &["--only", "success-is-200"]);
+        // Lines are broken where they get too long.
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(text.contains(wanted), "{wanted:?} in\n{text}");
     }
 }
