@@ -213,6 +213,8 @@ impl Target {
                     return Ok(address);
                 }
                 Err((Miss::Stranger(_), _)) if fixed.is_none() && tries < PORTS => {}
+                // Nobody listens on it, and a connection of another program has it.
+                Err((_, output)) if fixed.is_none() && tries < PORTS && is_held(port, &output) => {}
                 Err((Miss::Stranger(sentence) | Miss::Other(sentence), output)) => {
                     let not_up = NotUp { sentence, output };
                     match fixed {
