@@ -1,13 +1,15 @@
 //! What is the user's stays as it was, however a run ends.
 
+use std::collections::HashMap;
 use std::fs;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{dbcheck, our_server, run};
+use super::{dbcheck, our_server, run, strange_server};
 
 /// Waits for this, as long as it may take.
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -161,6 +163,54 @@ fn a_server_that_runs_keeps_its_pairs_and_gets_none_but_with_the_checkers_prefix
     let said: usize = said.split_whitespace().next().unwrap().parse().unwrap();
     // Of sets that were sent with others in one packet it is not known what became of them.
     assert!((keys.len()..keys.len() + 20).contains(&said), "{said}, and {}: {stderr}", keys.len());
+}
+
+/// Stores what stands in the body of a POST, whole or not.
+fn by_body(stream: &mut std::net::TcpStream, pairs: &Mutex<HashMap<String, String>>) {
+    let mut text = String::new();
+    let length = |text: &str| {
+        let (_, rest) = text.split_once("Content-Length: ")?;
+        rest.split("\r\n").next()?.parse::<usize>().ok()
+    };
+    let is_whole = |text: &str| {
+        let body = text.split_once("\r\n\r\n").map(|(_, body)| body.len());
+        body.is_some_and(|body| body >= length(text).unwrap_or(0))
+    };
+    let mut buffer = [0; 4096];
+    while !is_whole(&text) {
+        let Ok(read @ 1..) = stream.read(&mut buffer) else { break };
+        text += &String::from_utf8_lossy(&buffer[..read]);
+    }
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_default();
+    let mut pairs = pairs.lock().unwrap();
+    let (status, value) = if head.starts_with("POST /set ") && body.contains('=') {
+        let (key, value) = body.split_once('=').unwrap();
+        pairs.insert(key.into(), value.into());
+        ("200 OK", "")
+    } else {
+        let key = head.strip_prefix("GET /get?key=").and_then(|rest| rest.split(' ').next());
+        match key.and_then(|key| pairs.get(key)) {
+            Some(value) => ("200 OK", value.as_str()),
+            None => ("404 Not Found", ""),
+        }
+    };
+    let fields = format!("Content-Length: {}\r\nConnection: close", value.len());
+    let _ = write!(stream, "HTTP/1.1 {status}\r\n{fields}\r\n\r\n{value}");
+}
+
+#[test]
+fn a_server_that_takes_bodies_gets_no_other_keys_either() {
+    let pairs: Arc<Mutex<HashMap<String, String>>> = Arc::default();
+    let stored = Arc::clone(&pairs);
+    let address = strange_server(move |mut stream| by_body(&mut stream, &stored));
+    let only = "set-then-get,client-leaves,slow-connection,key-named-key,prototype-keys";
+    let (_, stdout, stderr) = run(&["--addr", &address, "--only", only]);
+    assert!(stdout.contains("POST /set"), "{stdout}{stderr}");
+    let pairs = pairs.lock().unwrap();
+    assert!(pairs.len() > 3, "{stdout}");
+    for key in pairs.keys() {
+        assert!(key.starts_with("dbcheck"), "{key:?}");
+    }
 }
 
 #[test]
