@@ -11,6 +11,7 @@
 //!  framing        where a request ends and the next begins
 //!  smuggling      what two programs in a row might understand differently
 //!  one_write      what is ready together goes out together
+//!  properties     the same answers, in whatever pieces the bytes come
 //!  access         who may ask
 //!  slow_clients   those who take their time
 //!  faults         thousands of clients, nonsense, no descriptors left
@@ -51,6 +52,7 @@ mod interview;
 mod labs;
 mod moments;
 mod one_write;
+mod properties;
 mod reading_order;
 mod requests;
 mod shutdown;

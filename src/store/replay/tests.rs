@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::store::disk::{Disk, RealDisk};
 
@@ -203,5 +205,63 @@ fn the_beginning_tells_about_how_many_records_there_are() {
         let data = DataFile::open(&path, &(Arc::new(RealDisk) as Arc<dyn Disk>)).unwrap();
         let expected = expected_records(data.file()).unwrap();
         assert!((least..=most).contains(&expected), "{expected} for {} bytes", bytes.len());
+    }
+}
+
+/// What a data file is made of, whole and damaged.
+fn piece() -> impl Strategy<Value = Vec<u8>> {
+    let line = |number: u8| {
+        let mut line = Vec::new();
+        record::write(&mut line, &format!("key {number}"), "é \"\n");
+        line
+    };
+    prop_oneof![
+        8 => any::<u8>().prop_map(line),
+        3 => (any::<u8>(), 0..40_usize).prop_map(move |(number, end)| {
+            let line = line(number);
+            line[..end.min(line.len())].to_vec()
+        }),
+        2 => (1..5000_usize).prop_map(|count| vec![0; count]),
+        1 => proptest::sample::select(vec![
+            &b"\n"[..], b"\r\n", b"\0\n", b" ", b"{}", b"[]\n", b"{\"key\":\"a\"}\n",
+            b"{\"value\":\"b\",\"key\":\"a\",\"more\":[1]}\n", record::BYTE_ORDER_MARK,
+        ])
+        .prop_map(<[u8]>::to_vec),
+        1 => proptest::collection::vec(any::<u8>(), 1..8),
+    ]
+}
+
+proptest! {
+    /// Either nothing is changed, or what is left is a beginning of the file, reads the same again, and
+    /// what was cut off is a torn record, or zeros, or kept beside it.
+    #[test]
+    fn a_start_loses_nothing_that_was_whole(
+        pieces in proptest::collection::vec(piece(), 0..8),
+        missing in 0..20_usize,
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data.jsonl");
+        let bytes = pieces.concat();
+        let bytes = &bytes[..bytes.len() - missing.min(bytes.len())];
+        let what = bytes.escape_ascii();
+        let files = || fs::read_dir(folder.path()).unwrap().count();
+        let Ok((pairs, after)) = replayed(&path, bytes) else {
+            prop_assert_eq!(fs::read(&path).unwrap(), bytes, "{}", what);
+            prop_assert_eq!(files(), 1, "{}", what);
+            return Ok(());
+        };
+        let kept = if bytes.starts_with(&after) { &after[..] } else { &after[..after.len() - 1] };
+        prop_assert!(bytes.starts_with(kept) && (kept.len() == after.len() || after.ends_with(b"\n")), "{}", what);
+        // In front of the first zeros, no more than one unfinished line is missing.
+        let cut = &bytes[kept.len()..];
+        let torn = memchr::memchr(0, cut).unwrap_or(cut.len());
+        prop_assert!(!cut[..torn].contains(&b'\n'), "{}", what);
+        // What was behind them, and was more than zeros, is kept.
+        let zeros = kept.len() + torn;
+        let aside = fs::read(folder.path().join(format!("data.jsonl.cut-at-{zeros}"))).unwrap_or_default();
+        let holds_something = cut[torn..].iter().any(|&byte| byte != 0);
+        prop_assert_eq!(&aside[..], if holds_something { &cut[torn..] } else { &[] }, "{}", what);
+        let (again, unchanged) = replayed(&path, &after).unwrap();
+        prop_assert_eq!((again, unchanged), (pairs, after), "{}", what);
     }
 }
