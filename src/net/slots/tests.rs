@@ -127,6 +127,21 @@ fn a_stop_ends_the_input_of_those_that_wait_for_nothing() {
 }
 
 #[test]
+fn who_was_ended_by_another_knows_why() {
+    let slots = Arc::new(Slots::new(3));
+    let streams = [connection(), connection(), connection()];
+    let seats = streams.each_ref().map(|(_, stream)| slots.take(stream).unwrap());
+    let why = || seats.each_ref().map(Seat::ended);
+    assert_eq!(why(), [None, None, None]);
+    assert!(slots.evict_one());
+    assert_eq!(why(), [Some(Why::Evicted), None, None]);
+    // A request that has begun is still answered.
+    assert!(seats[1].begin());
+    slots.stop();
+    assert_eq!(why(), [Some(Why::Evicted), None, Some(Why::Stopping)]);
+}
+
+#[test]
 fn a_dropped_seat_is_free() {
     let slots = Arc::new(Slots::new(1));
     for _ in 0..3 {
