@@ -52,6 +52,15 @@ pub(crate) const SUBJECTS: &[Subject] = &[
         colour: (224, 82, 20),
     },
     Subject {
+        name: "event_loop",
+        what: "this project's HTTP on epoll: two threads for all clients",
+        program: Program::Ours("--example", "event_loop"),
+        memory: "{port}",
+        durable: Some("{port} --data {data}"),
+        sources: &["examples/event_loop"],
+        colour: (214, 51, 108),
+    },
+    Subject {
         name: "plain",
         what: "a thread for each connection, a canned answer, no parsing",
         program: Program::Peer("plain"),
