@@ -88,7 +88,8 @@ fn converse(bytes: &[u8], lengths: &[usize]) -> (Vec<u8>, Option<Vec<u8>>) {
     let (engine, config) = (MemoryStore::new(), Config { limits, ..Config::default() });
     let client = Ipv4Addr::LOCALHOST.into();
     let mut answers = Answers::new(&engine, &config, client, SystemTime::UNIX_EPOCH);
-    let mut connection = Connection { input: Input::default(), state: None };
+    let mut connection =
+        Connection { input: Input::default(), search: HeadSearch::default(), state: None };
     let mut lengths = lengths.iter().cycle();
     let mut rest = bytes;
     while !rest.is_empty() {
@@ -112,6 +113,7 @@ fn converse(bytes: &[u8], lengths: &[usize]) -> (Vec<u8>, Option<Vec<u8>>) {
 
 struct Connection {
     input: Input,
+    search: HeadSearch,
     /// The head whose body is being read.
     state: Option<(std::ops::Range<usize>, Drain)>,
 }
@@ -128,9 +130,7 @@ impl Connection {
                 }
                 (head.clone(), true)
             } else {
-                // Anew each time: what a search remembers must make no difference either.
-                let mut search = HeadSearch::default();
-                match search.look(self.input.unread(), config.limits.head_bytes)? {
+                match self.search.look(self.input.unread(), config.limits.head_bytes)? {
                     Some(head) => (head, false),
                     None => return Ok(true),
                 }
@@ -146,7 +146,7 @@ impl Connection {
             }
             let is_open = answers.answer(&request, has_body);
             self.input.use_up(head.end);
-            self.state = None;
+            (self.search, self.state) = (HeadSearch::default(), None);
             if !is_open {
                 return Ok(false);
             }
