@@ -36,7 +36,7 @@ use crate::watch::room::{Message, Sink, cost};
 use crate::watch::stage;
 
 /// How many events are handed on in a second, where more come for long.
-const RATE: u64 = 20_000;
+const RATE: u64 = 10_000;
 
 /// How many are handed on at a time.
 const ROUND: usize = 1 << 10;
