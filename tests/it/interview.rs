@@ -23,6 +23,8 @@ fn pack() -> Command {
     let mut pack = Command::new("bash");
     pack.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/interview/pack"));
     pack.env("DBCHECK", assert_cmd::cargo::cargo_bin!("dbcheck"));
+    // All that the Rust starter needs is here, and a test needs no network.
+    pack.env("CARGO_NET_OFFLINE", "true");
     pack
 }
 
