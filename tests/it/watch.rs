@@ -518,7 +518,7 @@ fn the_page_is_for_this_machine_and_its_own_origin() {
     let index = ask("/", "Host: localhost");
     assert_eq!(index.field("Content-Type"), Some("text/html; charset=utf-8"));
     assert!(!index.text().contains("<script>") && !index.text().contains("style="), "inline");
-    for target in ["/", "/watch.js", "/watch.css", "/nothing"] {
+    for target in ["/", "/main.js", "/page.css", "/nothing"] {
         let answer = ask(target, "Host: localhost");
         assert_eq!(answer.status, if target == "/nothing" { 404 } else { 200 });
         assert_eq!(
@@ -552,7 +552,7 @@ fn the_page_is_for_this_machine_and_its_own_origin() {
             "/events",
             &format!("Host: localhost\r\nOrigin: http://localhost:{}", watched.server.port),
         ),
-        ("/watch.js", "Host: localhost\r\nSec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors"),
+        ("/main.js", "Host: localhost\r\nSec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors"),
     ] {
         let answer = ask(target, fields);
         assert_eq!(answer.status, 403, "{target} {fields}");

@@ -5,7 +5,7 @@
 
 pub(crate) mod load;
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -342,7 +342,13 @@ impl Wire {
 
     fn more(&mut self) -> bool {
         let mut buffer = [0; 16 << 10];
-        let read = self.stream.read(&mut buffer).unwrap();
+        let read = loop {
+            match self.stream.read(&mut buffer) {
+                // A signal to this process is no end of the connection.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => break read.unwrap(),
+            }
+        };
         self.received.extend_from_slice(&buffer[..read]);
         read > 0
     }
