@@ -146,13 +146,14 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         assert!(is_taken(port));
+        let us = rustix::process::getpid();
         if cfg!(target_os = "linux") {
-            let us = rustix::process::getpid();
             assert!(listeners(port).contains(&us));
             assert!(of_processes(&[us]).contains(&port));
         }
         drop(listener);
-        assert!(!is_taken(port));
+        // Somebody else may have been given it at once.
+        assert!(!is_taken(port) || !listeners(port).contains(&us));
     }
 
     #[test]
