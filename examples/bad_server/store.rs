@@ -111,7 +111,7 @@ impl Store {
 }
 
 impl Pairs {
-    /// Reads the file. What stands behind the last line end is what a crash leaves: it is cut off,
+    /// Reads the file. What comes after the last line end is what a crash leaves: it is cut off,
     /// unless it is a whole record.
     fn open(&mut self, path: &Path) -> anyhow::Result<()> {
         let existed = path.exists();

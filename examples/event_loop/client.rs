@@ -192,7 +192,7 @@ impl<'s> Client<'s> {
                     continue;
                 }
             }
-            // Who asks before sending a body is answered at once, and spared the body.
+            // A client that asks before sending a body is answered at once, and spared the body.
             let last = has_body || worker.stops && !more;
             let (before, pairs) = (self.answers.ready().len(), worker.batch.map_or(0, Batch::len));
             let closes = !self.answers.answer(&request, last);

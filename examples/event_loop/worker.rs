@@ -139,7 +139,7 @@ impl<'s> Worker<'s> {
             if !self.stops && self.server.stopping.load(SeqCst) {
                 self.stops = true;
                 end = Some(self.now + LAST_REQUESTS);
-                // Who is in the queue is served, and then nothing listens any more.
+                // Clients in the queue are served, and then nothing listens any more.
                 self.accept();
                 for listener in &self.server.listeners {
                     let _ = rustix::net::shutdown(listener, rustix::net::Shutdown::Both);

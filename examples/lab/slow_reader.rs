@@ -63,7 +63,7 @@ pub(crate) fn run(subject: &Subject) -> anyhow::Result<Verdict> {
         (true, Some(_)) => {
             tell::note("the server has closed the connection");
             tell::stands(
-                "A write that made no progress was given up, and its thread is free. Who does not read \
+                "A write that made no progress was given up, and its thread is free. A client that does not read \
                  can hold a connection for a while, and not for ever.",
             )
         }

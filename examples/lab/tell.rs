@@ -1,6 +1,6 @@
 //! The narration: what a lab says before, while, and after it does something.
 //!
-//! `>` stands before what the lab sends, `<` before what comes back. Line ends are shown as `\r\n`.
+//! `>` comes before what the lab sends, `<` before what comes back. Line ends are shown as `\r\n`.
 //! Where standard output is closed, nobody wants to know, and the lab goes on to its exit code.
 
 use std::io::Write as _;

@@ -1,5 +1,5 @@
 //! torn-tail: a crash in the middle of an append leaves half a line. The naive server skips it when
-//! it reads, and appends the next line right behind it.
+//! it reads, and appends the next line right after it.
 
 use std::fs;
 

@@ -10,7 +10,7 @@ pub(crate) fn run(subject: &Subject) -> anyhow::Result<Verdict> {
     tell::before(
         "A client may send its next request before it has the answer to the last: that is pipelining \
          (RFC 9112 §9.3.2). We set two pairs, and ask for both in one write. A server that closes \
-         after one answer, or drops what stands behind the first request, leaves the second \
+         after one answer, or drops what follows the first request, leaves the second \
          unanswered.",
     );
     for (key, value) in PAIRS {

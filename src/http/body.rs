@@ -151,7 +151,7 @@ fn chunk_size(line: &[u8]) -> Result<u64, Refusal> {
     u64::from_str_radix(size, 16).map_err(|_| Refusal::BodyTooLarge)
 }
 
-/// Where the trailer section ends, once it does: behind the first empty line.
+/// Where the trailer section ends, once it does: after the first empty line.
 fn trailer_end(input: &[u8]) -> Result<Option<usize>, Refusal> {
     let mut at = 0;
     while let Some(line) = line(&input[at..])? {

@@ -134,7 +134,7 @@ impl Refusal {
             ),
             R::EmptyLines => (
                 S::BadRequest,
-                "At most one empty line may stand before a request line",
+                "At most one empty line may come before a request line",
                 Rule("RFC 9112 §2.2"),
             ),
             R::BadField => (

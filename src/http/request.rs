@@ -37,7 +37,7 @@ pub struct Request<'b> {
     pub method: &'b str,
     /// The path of the target, as sent: `/get`.
     pub path: &'b str,
-    /// What stands behind the first `?` of the target, as sent; empty if there is none.
+    /// What comes after the first `?` of the target, as sent; empty if there is none.
     pub query: &'b str,
     /// Who the client thinks we are: the target's authority, or else Host (RFC 9112 §3.2.2).
     pub(crate) authority: Option<Authority<'b>>,

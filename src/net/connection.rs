@@ -152,7 +152,7 @@ impl Connection<'_> {
     fn exchange(&mut self, head: Range<usize>) -> Result<(), End> {
         let mut request = Request::parse(&mut self.input.unread()[head.clone()])?;
         let has_body = request.framing != Framing::Length(0);
-        // Who asks before sending a body is answered at once, and spared the body.
+        // A client that asks before sending a body is answered at once, and spared the body.
         let unread_body = has_body && request.expects_continue;
         if has_body {
             let drain = Drain::new(request.framing, self.limits.body_bytes)?;
@@ -179,7 +179,7 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// Whether something is there behind the first `count` unread bytes, in the socket if not here.
+    /// Whether something is there after the first `count` unread bytes, in the socket if not here.
     fn has_more(&mut self, count: usize) -> bool {
         self.input.unread().len() > count || matches!(self.read(Wait::No), Ok(true))
     }
@@ -270,7 +270,7 @@ impl Connection<'_> {
             }
         };
         if self.flush().is_ok() {
-            // Who is no longer answered makes room like others.
+            // A client that is no longer answered makes room like others.
             self.seat.begin();
             if linger || self.has_more(0) {
                 self.socket.linger(self.input.space());

@@ -18,7 +18,7 @@
 
 use crate::store::record::{self, Record};
 
-/// What stands behind the last `\n` of a file.
+/// What comes after the last `\n` of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Tail<'a> {
     /// Nothing: every line is whole.
@@ -29,7 +29,7 @@ pub(crate) enum Tail<'a> {
     Torn,
 }
 
-/// Judges the bytes behind the last `\n`.
+/// Judges the bytes after the last `\n`.
 ///
 /// # Errors
 /// What is wrong with the line, where no crash can have left it.

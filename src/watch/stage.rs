@@ -62,7 +62,7 @@ pub enum Stage<'a> {
         method: &'a str,
         /// The path of the target, as sent.
         path: &'a str,
-        /// What stands behind the target's first `?`, as sent.
+        /// What comes after the target's first `?`, as sent.
         query: &'a str,
         /// How long the head is, in bytes.
         head: usize,

@@ -666,7 +666,7 @@ fn find(calls: &[Call], from: usize, parts: &[&str]) -> usize {
     from + found
 }
 
-/// What stands behind `call(` up to the first comma or bracket: its file descriptor.
+/// What comes after `call(` up to the first comma or bracket: its file descriptor.
 fn descriptor(call: &Call) -> &str {
     let rest = call.text.split_once('(').unwrap().1;
     rest.split([',', ')']).next().unwrap()

@@ -733,7 +733,7 @@ const REFUSED_SETS: &[&[u8]] = &[
       GET /set?p=q HTTP/1.1\r\nHost: localhost\r\nA: bc\r\n\r\n",
 ];
 
-/// The requests of the row with this number, one behind the other, and where each begins. No server
+/// The requests of the row with this number, one after the other, and where each begins. No server
 /// that is right stores a pair for them.
 fn mutants(number: usize) -> (Vec<u8>, Vec<usize>) {
     let mut random = Xorshift::new(SEED.wrapping_add(number as u64));

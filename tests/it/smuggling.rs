@@ -1,5 +1,5 @@
 //! Request smuggling: whatever two programs in a row might understand differently is refused, and
-//! what stands behind it is not served (RFC 9112 §6.3, §11.2).
+//! what comes after it is not served (RFC 9112 §6.3, §11.2).
 //!
 //! In each case a request that stores the key `evil` follows in the same packet. A server that takes
 //! the doubtful part for harmless serves it.
@@ -10,7 +10,7 @@ use crate::common::Server;
 
 const EVIL: &[u8] = b"GET /set?evil=1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// Checks that each of `cases`, with [`EVIL`] behind it, gets this one answer and the end of the
+/// Checks that each of `cases`, with [`EVIL`] after it, gets this one answer and the end of the
 /// connection; in one packet, in two, and after a request that is served.
 fn refuses_and_serves_nothing_behind(status: u16, cases: &[impl AsRef<[u8]>]) {
     let server = Server::start(&["--memory"]);
@@ -19,7 +19,7 @@ fn refuses_and_serves_nothing_behind(status: u16, cases: &[impl AsRef<[u8]>]) {
         let bytes = [case.as_ref(), EVIL].concat();
         for split in [0, bytes.len() / 2, case.as_ref().len()] {
             let mut wire = server.connect();
-            // That it was answered says that what comes behind it in its packet was read.
+            // That it was answered says that what comes after it in its packet was read.
             wire.send(
                 [b"GET /get?key=none HTTP/1.1\r\nHost: localhost\r\n\r\n", &bytes[..split]]
                     .concat(),
@@ -293,7 +293,7 @@ fn malformed_chunks() {
         b"5;a=\x01\r\nhello\r\n0\r\n\r\n",
         b"5 a=b\r\nhello\r\n0\r\n\r\n",
         &long_extension,
-        // The line end behind the data, which some skip unseen.
+        // The line end after the data, which some skip unseen.
         b"5\r\nhello0\r\n\r\n",
         b"5\r\nhelloXX0\r\n\r\n",
         b"5\r\nhello\n0\r\n\r\n",

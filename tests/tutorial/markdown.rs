@@ -40,7 +40,7 @@ pub(crate) struct Fence {
     pub(crate) lines: Vec<String>,
     /// The line above it, or above the one blank line there.
     pub(crate) above: String,
-    /// How many headings of the second level stand before it.
+    /// How many headings of the second level come before it.
     pub(crate) section: usize,
     /// The answer that it is in, by its place in [`Document::answers`].
     pub(crate) answer: Option<usize>,

@@ -89,7 +89,7 @@ fn blanks(line: &str) -> usize {
 }
 
 /// The lines of each item with this name, with the comments and attributes above it. A name is
-/// `read_head`, `Parser::next` (what stands before the last `::` is for the reader), or
+/// `read_head`, `Parser::next` (what comes before the last `::` is for the reader), or
 /// `impl Parser`.
 fn items(source: &[String], name: &str) -> Vec<Range<usize>> {
     let begins = |line: &String| {

@@ -81,7 +81,7 @@ pub(crate) fn lines(text: &str) -> Vec<String> {
     text.lines().map(str::to_string).collect()
 }
 
-/// Who is started with SIGINT ignored, as a script's `&` does, hands that on to its children. With a
+/// A program that was started with SIGINT ignored, as by a script's `&`, hands that on to its children. With a
 /// handler here, even one that does what is done without it, they begin as in a terminal.
 fn hear_interrupts() {
     static HEARD: Once = Once::new();

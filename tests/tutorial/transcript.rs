@@ -63,7 +63,7 @@ pub(crate) struct Launch<'a> {
     pub(crate) cargo: &'a str,
     /// `step02_answer`, or `dbserver`.
     pub(crate) program: &'a str,
-    /// What stands behind ` -- `.
+    /// What comes after ` -- `.
     pub(crate) arguments: Option<&'a str>,
 }
 

@@ -80,7 +80,7 @@ fn the_new_file_is_synced_then_renamed_then_the_folder_is_synced() {
     let mut end = calls[last_write..].to_vec();
     end.dedup();
     assert_eq!(end, ["append new", "sync new", "rename", "sync folder", "done"], "{calls:?}");
-    rig.disk.mend();
+    rig.disk.repair();
     rig.set("c", "1").unwrap();
     assert_eq!(rig.disk.take_calls(), ["append data", "sync data"]);
 }
@@ -121,7 +121,7 @@ fn a_compaction_that_fails_leaves_the_old_file_and_no_other() {
             rig.compact().unwrap_err();
             assert_eq!(names(&rig), ["data.jsonl"], "{call}");
             assert_eq!(inode(&rig), before, "{call}");
-            rig.disk.mend();
+            rig.disk.repair();
             let found = rig.in_memory();
             assert!(found.len() > 2, "{call}: {found:?}");
             let found: Vec<_> = found.iter().map(|(key, value)| (&**key, &**value)).collect();
@@ -166,7 +166,7 @@ fn a_sync_of_the_old_file_that_fails_meanwhile_ends_it() {
     assert_eq!(rig.in_memory(), pairs(&[("a", "1")]));
     assert_eq!(rig.after_a_kill(), pairs(&[("a", "1")]));
     assert_eq!(names(&rig), ["data.jsonl"]);
-    rig.disk.mend();
+    rig.disk.repair();
     rig.pause_is_over();
     rig.set("a", "3").unwrap();
     rig.expect(&[("a", "3")]);

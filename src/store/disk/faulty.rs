@@ -77,7 +77,7 @@ impl FaultyDisk {
     }
 
     /// All goes well from now on.
-    pub(crate) fn mend(&self) {
+    pub(crate) fn repair(&self) {
         *lock(&self.watcher) = None;
     }
 

@@ -52,7 +52,7 @@ fn pairs_that_are_set_together_share_a_write_and_a_sync() {
     disk.fail("append data", Fault::Half);
     let refused = store.set_all([("a", "3"), ("c", "1")]).unwrap_err();
     assert_eq!(refused, Failed::NotKept("the disk is full".into()));
-    disk.mend();
+    disk.repair();
     drop((store, disk));
     let path = folder.path().join("data.jsonl");
     let store = FileStore::open(&path, Keeping::default()).unwrap();
@@ -117,6 +117,6 @@ fn closing_says_when_the_disk_may_lack_something() {
         let error = format!("{:#}", store.close().unwrap_err());
         assert!(error.contains("cannot sync the data file"), "{error}");
     }
-    disk.mend();
+    disk.repair();
     store.close().unwrap();
 }

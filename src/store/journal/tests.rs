@@ -199,7 +199,7 @@ fn an_append_that_fails_leaves_no_trace() {
                 rig.journal.sync(&rig.map).unwrap();
             }
             rig.expect(&[("a", "1")]);
-            rig.disk.mend();
+            rig.disk.repair();
             rig.set("c", "1").unwrap();
             rig.journal.sync(&rig.map).unwrap();
             rig.expect(&[("a", "1"), ("c", "1")]);
@@ -218,7 +218,7 @@ fn what_cannot_be_cut_off_is_not_built_on() {
     });
     rig.set("a", "2").unwrap_err();
     rig.expect(&[("a", "1")]);
-    rig.disk.mend();
+    rig.disk.repair();
     rig.set("b", "1").unwrap();
     rig.expect(&[("a", "1"), ("b", "1")]);
 }
@@ -282,7 +282,7 @@ fn a_file_that_is_not_trusted_is_not_written_until_it_could_be_replaced() {
                 assert_eq!(rig.in_memory(), pairs(&[("a", "1")]), "{obstacle}");
                 assert_eq!(rig.after_a_kill(), pairs(&[("a", "1")]), "{obstacle}");
             }
-            rig.disk.mend();
+            rig.disk.repair();
             rig.pause_is_over();
             rig.set("b", "2").unwrap();
             rig.expect(&[("a", "1"), ("b", "2")]);
@@ -300,7 +300,7 @@ fn a_sync_that_failed_between_sets_is_made_good_by_the_next() {
     rig.journal.sync(&rig.map).unwrap_err();
     rig.journal.sync(&rig.map).unwrap_err();
     assert_eq!(rig.after_a_kill(), pairs(&[("a", "1")]));
-    rig.disk.mend();
+    rig.disk.repair();
     rig.pause_is_over();
     rig.journal.sync(&rig.map).unwrap();
     rig.expect(&[("a", "1")]);
@@ -357,7 +357,7 @@ fn survives(fault: Fault, first: usize, second: Option<usize>) -> bool {
             }
         }
     }
-    rig.disk.mend();
+    rig.disk.repair();
     rig.pause_is_over();
     rig.set("c", "1").unwrap();
     kept.insert("c".into(), "1".into());
@@ -515,7 +515,7 @@ fn a_batch_whose_leader_panics_is_refused_and_undone() {
     wanted.insert((*kept[0]).into(), "2".into());
     assert_eq!(rig.in_memory(), wanted);
     assert_eq!(rig.after_a_kill(), wanted, "what was refused is found at the next start");
-    rig.disk.mend();
+    rig.disk.repair();
     rig.set("e", "1").unwrap();
     wanted.insert("e".into(), "1".into());
     assert_eq!(rig.after_a_kill(), wanted);
@@ -560,7 +560,7 @@ fn a_background_sync_that_fails_loses_nothing_that_was_set_meanwhile() {
     rig.journal.sync(&rig.map).unwrap_err();
     let both = pairs(&[("a", "1"), ("b", "1")]);
     assert_eq!((rig.in_memory(), rig.after_a_kill()), (both.clone(), both));
-    rig.disk.mend();
+    rig.disk.repair();
     rig.pause_is_over();
     rig.journal.sync(&rig.map).unwrap();
     rig.expect(&[("a", "1"), ("b", "1")]);

@@ -128,7 +128,7 @@ fn zeros_are_cut_off_and_what_is_behind_them_is_kept() {
     };
     let (a, b, zeros) = (line("a"), line("b"), &[0; 100][..]);
     let half = &b[..9];
-    // What stands before the zeros, what is behind them, and what of the first stays.
+    // What comes before the zeros, what comes after them, and what of the first stays.
     for (before, behind, stays) in [
         (&a[..], &b[..], &a[..]),
         (&a, b"", &a),

@@ -77,7 +77,7 @@ fn a_file_that_is_cut_from_outside_is_written_anew_and_never_made_longer() {
         rig.pause_is_over();
         assert_eq!(fs::read(rig.path()).unwrap(), b"{\"key\":");
     }
-    rig.disk.mend();
+    rig.disk.repair();
     rig.set("c", "1").unwrap();
     rig.expect(&[("a", "1"), ("b", "1"), ("c", "1")]);
 }
@@ -95,7 +95,7 @@ fn a_file_that_is_cut_while_an_append_fails_is_never_made_longer() {
     });
     rig.set("b", "1").unwrap_err();
     assert_eq!(fs::read(rig.path()).unwrap(), b"");
-    rig.disk.mend();
+    rig.disk.repair();
     rig.pause_is_over();
     rig.set("b", "1").unwrap();
     rig.expect(&[("a", "1"), ("b", "1")]);
@@ -124,7 +124,7 @@ fn what_another_program_appends_is_left_alone_and_costs_none_of_our_lines() {
     rig.disk.fail("append data", Fault::Half);
     rig.set("b", "2").unwrap_err();
     assert_eq!(rig.after_a_kill(), wanted);
-    rig.disk.mend();
+    rig.disk.repair();
     assert_eq!(rig.in_memory(), pairs(&[("a", "1"), ("b", "1")]));
 }
 
@@ -174,7 +174,7 @@ fn a_large_batch_is_synced_in_pieces_and_kept_or_refused_as_a_whole() {
         rig.journal.keep_all(batch(), &rig.map).unwrap_err();
         rig.expect(&[("a", "1")]);
     }
-    rig.disk.mend();
+    rig.disk.repair();
     rig.disk.take_calls();
     rig.journal.keep_all(batch(), &rig.map).unwrap();
     let calls = rig.disk.take_calls();

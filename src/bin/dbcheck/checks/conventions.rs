@@ -92,7 +92,7 @@ pub(crate) const CHECKS: &[Check] = &[
         name: "refused-stores-nothing",
         tier: Tier::Conventions,
         what: "A request that is refused has stored nothing.",
-        why: "Who is told no must be able to rely on it.",
+        why: "A client that is told no must be able to rely on it.",
         rfc: Some("RFC 9110 §15.5"),
         chapter: 5,
         run: refused_stores_nothing,

@@ -140,7 +140,7 @@ fn line_ends(run: &mut Run) -> Outcome {
 
 fn body_length(run: &mut Run) -> Outcome {
     without(run, Flaw::Framing, "a body that ends where the head says")?;
-    // And nothing behind it.
+    // And nothing after it.
     let (key, value, absent) = (run.fresh("k"), run.fresh("v"), run.fresh("absent"));
     let client = &run.client;
     let mut requests = vec![client.set_bytes(&key, &value), client.get_bytes(&key)];

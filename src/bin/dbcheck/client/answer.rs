@@ -137,7 +137,7 @@ fn read_one(bytes: &[u8], start: usize, to_head: bool, end: End) -> Option<Answe
     (answer.is_interim() || read_body(&mut answer, bytes, to_head, end)).then_some(answer)
 }
 
-/// Reads lines up to the empty one, and sets `body_at` behind it.
+/// Reads lines up to the empty one, and sets `body_at` after it.
 fn read_head(answer: &mut Answer, bytes: &[u8], start: usize) -> Option<()> {
     // Asked again after each read: a head that goes on and on would be taken apart each time.
     let is_whole = [&b"\n\r\n"[..], b"\n\n"].iter().any(|end| find(&bytes[start..], end).is_some());
@@ -185,7 +185,7 @@ fn read_field(answer: &mut Answer, line: &[u8], at: usize) {
     };
     let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     if colon == 0 || !line[..colon].iter().all(is_token) {
-        answer.flawed(Flaw::Field, at, "a field name is a word, with the colon right behind it");
+        answer.flawed(Flaw::Field, at, "a field name is a word, with the colon right after it");
     }
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_string();
     answer.fields.push((text(&line[..colon]), text(&line[colon + 1..])));

@@ -45,7 +45,7 @@ pub(crate) struct Dialect {
 pub(crate) enum Shape {
     /// Nothing.
     Alone,
-    /// A newline behind it.
+    /// A newline after it.
     Newline,
     /// It is a string in JSON.
     Json,

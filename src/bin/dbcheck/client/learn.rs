@@ -68,7 +68,7 @@ struct Attempt {
 /// When a pair that was set was there.
 enum Came {
     AtOnce,
-    /// So long after the set was answered.
+    /// How long after the set was answered.
     Late(Duration),
     Never,
 }

@@ -1,7 +1,7 @@
 //! Likeness: whether an answer gives the value that was stored, whatever it wraps it in.
 //!
 //! The brief says "return the value", and many servers return it in a sentence, in JSON or with a
-//! newline behind it. Each has its value, so each passes, and the wrapping is named. What counts
+//! newline after it. Each has its value, so each passes, and the wrapping is named. What counts
 //! is the shape that was learned from the first gets: "contains the value" alone would also take
 //! `1&b=2` for `1`.
 
@@ -42,7 +42,7 @@ pub(crate) fn judge(dialect: &Dialect, answer: &Answer, key: &str, value: &str) 
     // What is text in a page is written with entities; elsewhere they are other data.
     let entities = is_page(answer);
     match &dialect.shape {
-        _ if without_newline == Some(value) => Likeness::Wrapped("with a newline behind it"),
+        _ if without_newline == Some(value) => Likeness::Wrapped("with a newline after it"),
         Shape::Json if json_has(&body, value) => Likeness::Wrapped("in JSON"),
         Shape::Within(template) => {
             let spellings = Spellings { escapes: template.has_quotes(), entities };
@@ -128,8 +128,8 @@ mod tests {
         let around = Likeness::Wrapped("with a text around it");
         for (shape, body, value, wanted) in [
             (Shape::Alone, "v", "v", Likeness::Value),
-            (Shape::Alone, "v\n", "v", Likeness::Wrapped("with a newline behind it")),
-            (Shape::Alone, "v\n\n", "v\n", Likeness::Wrapped("with a newline behind it")),
+            (Shape::Alone, "v\n", "v", Likeness::Wrapped("with a newline after it")),
+            (Shape::Alone, "v\n\n", "v\n", Likeness::Wrapped("with a newline after it")),
             (Shape::Alone, "1&b=2", "1", Likeness::Other),
             (Shape::Alone, "\"v\"", "v", Likeness::Other),
             (Shape::Json, "{\"k\":\"a\\\"b\"}", "a\"b", Likeness::Wrapped("in JSON")),

@@ -21,7 +21,7 @@ const NAME: usize = 24;
 /// How many failures are shown in full, unless all are asked for.
 const MOST_FAILURES: usize = 3;
 
-/// So many names stand before a note; of more there is the number.
+/// How many names come before a note; of more there is the number.
 const MOST_NAMES: usize = 3;
 
 /// How much is said.

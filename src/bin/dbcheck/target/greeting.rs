@@ -20,7 +20,7 @@ use crate::client::wire::{Patience, Trouble};
 use crate::target::launch::Launched;
 use crate::target::port;
 
-/// So long a server that closes all connections may be one that is about to start.
+/// How long a server that closes all connections may be one that is about to start.
 const CLOSES: Duration = Duration::from_secs(10);
 
 /// After this time a server is looked for on other ports than the one that it was told.
