@@ -69,9 +69,12 @@ pub(crate) fn perform(
     let (skipped, fences): (Vec<_>, Vec<_>) = fences
         .filter(|(_, fence)| fence.section == section && fence.language == "console")
         .filter(|(_, fence)| fence.lines != [THIS_TEST])
-        .partition(|(_, fence)| needs(fence, "python3") && !is_there("python3"));
+        .partition(|(_, fence)| {
+            needs(fence, "python3") && !is_there("python3")
+                || needs(fence, "event_loop") && !cfg!(target_os = "linux")
+        });
     for (_, fence) in skipped {
-        eprintln!("{}: skipped, as there is no python3 here", document.at(fence.line));
+        eprintln!("{}: skipped, as there is no python3 or no epoll here", document.at(fence.line));
     }
     if fences.is_empty() {
         return Outcome::default();
