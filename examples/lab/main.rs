@@ -8,12 +8,13 @@
 //!
 //! Each lab is a file of its own: one function, read from top to bottom. They are also examples of
 //! clients on a raw socket: `client` shows how such a client sends its bytes as it likes and never
-//! waits for ever. `subject` and `process` start the server and end it, `options` reads the command
+//! waits for ever. `fresh` builds the server, `subject` and `process` start and end it, `options` reads the command
 //! line, and `tell` prints. None of it uses the library.
 //!
 //! Exit code: 0 the server stands, 1 it broke, 2 wrong usage, or the server could not be started.
 
 mod options;
+mod fresh;
 mod subject;
 mod process;
 mod port;
@@ -29,6 +30,9 @@ mod slowloris;
 mod kill_mid_write;
 mod torn_tail;
 mod two_servers_one_file;
+mod power_cut;
+mod recording;
+mod disk;
 mod slow_reader;
 mod who_may_ask;
 mod page;
@@ -113,6 +117,12 @@ const LABS: &[Lab] = &[
         what: "Starts a second server on the file of the first.",
         needs: Needs::DataFile,
         run: two_servers_one_file::run,
+    },
+    Lab {
+        name: "power-cut",
+        what: "Records what the server asks of the disk, and starts it from each state that is left.",
+        needs: Needs::DataFile,
+        run: power_cut::run,
     },
     Lab {
         name: "slow-reader",

@@ -3,7 +3,7 @@
 use std::env;
 use std::fmt::{self, Display, Formatter};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,8 @@ use tempfile::TempDir;
 
 use crate::client::{Answer, Connection, NoAnswer, PATIENCE};
 use crate::port::Port;
-use crate::{process, process::Process};
+use crate::process::{self, Process};
+use crate::{fresh, recording};
 
 /// How long a server may take to start.
 const START: Duration = Duration::from_secs(20);
@@ -32,7 +33,10 @@ pub(crate) struct Subject {
     origin: Origin,
     /// Whether who-may-ask serves its page.
     pub(crate) page: bool,
-    folder: TempDir,
+    /// Removed when this is dropped.
+    _folder: TempDir,
+    /// Its path, without symbolic links in it.
+    path: PathBuf,
 }
 
 /// Why a server does not run.
@@ -73,15 +77,26 @@ impl From<anyhow::Error> for NotStarted {
 
 impl Subject {
     pub(crate) fn new(origin: Origin, page: bool) -> anyhow::Result<Self> {
+        match &origin {
+            Origin::Step(step) => fresh::build_step(*step)?,
+            Origin::Command(command) => fresh::build_command(command)?,
+            Origin::Address(_) => {}
+        }
         let folder = tempfile::Builder::new().prefix("lab-").tempdir();
         let folder = folder.context("no folder for the server's file")?;
         process::remove_with_us(folder.path().into());
-        Ok(Subject { origin, page, folder })
+        let path = folder.path().canonicalize()?;
+        Ok(Subject { origin, page, _folder: folder, path })
+    }
+
+    /// The folder of the server's data file, and of nothing that is not the server's.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.path
     }
 
     /// The server's data file.
     pub(crate) fn data(&self) -> PathBuf {
-        self.folder.path().join("data.jsonl")
+        self.path.join("data.jsonl")
     }
 
     /// The server, running: found where it is, or started. It answers a plain request; otherwise
@@ -99,18 +114,25 @@ impl Subject {
 
     /// Starts a server. Each one gets a port of its own, and all of them get the same file.
     pub(crate) fn start(&self) -> Result<Server, NotStarted> {
-        let server = self.start_unread()?;
-        if let Some(process) = &server.process {
-            process.ignore_output();
-        }
-        Ok(server)
+        Ok(read_from_here(self.start_unread()?))
+    }
+
+    /// The same, and what it asks of the system goes to this file.
+    pub(crate) fn start_recorded(&self, trace: &Path) -> Result<Server, NotStarted> {
+        Ok(read_from_here(self.start_as(|command| recording::recorded(&command, trace))?))
     }
 
     /// The same, and nobody reads its standard output yet.
     pub(crate) fn start_unread(&self) -> Result<Server, NotStarted> {
+        self.start_as(|command| command)
+    }
+
+    fn start_as(&self, change: impl FnOnce(Command) -> Command) -> Result<Server, NotStarted> {
         let ours = Port::free()?;
         let port = ours.number;
-        let process = Process::start(self.command(port)?).context("sh, or its program")?;
+        let command = change(self.command(port)?);
+        let program = command.get_program().display().to_string();
+        let process = Process::start(command).with_context(|| format!("{program} does not run"))?;
         let mut server = Server::at((Ipv4Addr::LOCALHOST, port).into(), "localhost");
         server.port = Some(ours);
         let process = server.process.insert(process);
@@ -195,10 +217,18 @@ impl Subject {
     /// The last lines of what a server said. The name of the folder is another each time, and left
     /// out.
     fn last_lines(&self, said: &str) -> Vec<String> {
-        let said = said.replace(&format!("{}/", self.folder.path().display()), "");
+        let said = said.replace(&format!("{}/", self.path.display()), "");
         let lines: Vec<_> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         lines.iter().rev().take(8).rev().map(ToString::to_string).collect()
     }
+}
+
+/// Nobody looks at what it prints from here on.
+fn read_from_here(server: Server) -> Server {
+    if let Some(process) = &server.process {
+        process.ignore_output();
+    }
+    server
 }
 
 /// A step of the tutorial. Some come in parts, each with a letter.
@@ -216,22 +246,20 @@ impl Step {
         let (number, letter) = (digits.parse().ok()?, letters.next());
         ((1..=12).contains(&number) && letters.next().is_none()).then_some(Step { number, letter })
     }
+
+    /// What the names of its program, or of those of its parts, begin with.
+    pub(crate) fn prefix(self) -> String {
+        format!("step{:02}{}", self.number, self.letter.map(String::from).unwrap_or_default())
+    }
 }
 
-/// The program of a step, and of the last of its parts: cargo puts it beside ours.
-fn program_of_step(Step { number, letter }: Step) -> anyhow::Result<PathBuf> {
+/// The program of a step: cargo puts it beside ours.
+fn program_of_step(step: Step) -> anyhow::Result<PathBuf> {
     let ours = env::current_exe().context("where is this program?")?;
     let folder = ours.parent().context("this program is in no folder")?;
-    let prefix = format!("step{number:02}{}", letter.map(String::from).unwrap_or_default());
-    // `step07_pairs-0123abcd` and `step07_pairs.d` are cargo's own.
-    let is_it = |name: &str| name.starts_with(&prefix) && !name.contains(['-', '.']);
-    let names =
-        folder.read_dir()?.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    let last = names.filter(|name| is_it(name)).max();
-    let last = last.with_context(|| {
-        format!("step {number} is not built: `cargo build --examples` builds all steps")
-    })?;
-    Ok(folder.join(last))
+    let name = fresh::step_in(folder, step)
+        .context("it is not built: `cargo build --examples` builds all steps")?;
+    Ok(folder.join(name))
 }
 
 /// A server that runs already, at the first of the addresses that a name stands for.

@@ -24,7 +24,7 @@ enum Subject {
 use Subject::{Bug, Step};
 
 /// Each lab, what it breaks, and what stands.
-const LABS: [(&str, Subject, Subject); 11] = [
+const LABS: [(&str, Subject, Subject); 12] = [
     ("split-packet", Step("2"), Step("3")),
     ("big-head", Step("2"), Step("3")),
     ("idle-sockets", Step("7"), Step("8")),
@@ -34,12 +34,15 @@ const LABS: [(&str, Subject, Subject); 11] = [
     ("kill-mid-write", Bug("truncated-first"), Step("10")),
     ("torn-tail", Bug("torn-line-glued"), Step("10")),
     ("two-servers-one-file", Step("10"), Step("11")),
+    ("power-cut", Step("10"), Step("11")),
     ("slow-reader", Step("11"), Step("12a")),
     ("who-may-ask", Step("11"), Step("12a")),
 ];
 
 fn lab(arguments: &[&str]) -> Output {
     let mut lab = Command::new(example("lab"));
+    // Everything is built, and labs that each call cargo would wait for each other.
+    lab.env_remove("CARGO");
     lab.args(arguments).stdin(Stdio::null()).output().unwrap()
 }
 
@@ -67,6 +70,8 @@ fn wrong(name: &str, subject: Subject, expected: i32) -> Option<String> {
 fn each_lab_breaks_what_it_is_about_and_leaves_what_is_fixed() {
     let runs =
         LABS.iter().flat_map(|&(name, breaks, stands)| [(name, breaks, 1), (name, stands, 0)]);
+    // It needs strace(1), which is for Linux.
+    let runs = runs.filter(|&(name, ..)| name != "power-cut" || cfg!(target_os = "linux"));
     let queue = Mutex::new(runs);
     let problems = Mutex::new(String::new());
     thread::scope(|scope| {
