@@ -56,6 +56,9 @@
 //!   replay          at the start, line by line
 //!   snapshot        one line for each pair
 //!   compaction      now and then, a smaller file
+//!   etcd            or a cluster keeps the pairs
+//!   gateway         which of its members is asked
+//!   cluster         where they are, and who we are there
 //!
 //!  watch            seeing it
 //!   warning         what the server has to say
@@ -87,6 +90,9 @@
 //! A program that embeds the server needs what is named at the end of this file. One that waits in
 //! another way, on the same HTTP, needs what is public in [`http`]: `examples/event_loop` does.
 
+// The two files that only a build with the feature has are next to others that name them.
+#![cfg_attr(not(feature = "etcd"), allow(rustdoc::broken_intra_doc_links))]
+
 pub mod options;
 pub mod signals;
 pub mod config;
@@ -102,7 +108,10 @@ pub use http::response::{Reply, Sent, Status};
 pub use http::router::{Handler, Routes};
 pub use net::listener;
 pub use net::server::{Server, serve};
+pub use store::cluster::Cluster;
 pub use store::engine::{Engine, Failed};
+#[cfg(feature = "etcd")]
+pub use store::etcd::EtcdStore;
 pub use store::file::{FileStore, Keeping};
 pub use store::journal::SyncWhen;
 pub use store::memory::MemoryStore;

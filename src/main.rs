@@ -96,6 +96,10 @@ fn open_in_a_thread(options: Options, tell: Sender<Event>) -> anyhow::Result<()>
 }
 
 fn open(options: &Options) -> anyhow::Result<Arc<dyn Engine>> {
+    #[cfg(feature = "etcd")]
+    if let Some(cluster) = &options.etcd {
+        return Ok(Arc::new(dbserver::EtcdStore::open(cluster)?));
+    }
     let Some(path) = &options.data else {
         return Ok(Arc::new(MemoryStore::new()));
     };

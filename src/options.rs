@@ -15,6 +15,7 @@ use std::time::Duration;
 use lexopt::{Arg, Parser, ValueExt as _};
 
 use crate::config::Config;
+use crate::store::cluster::{self, Cluster};
 use crate::store::file::Keeping;
 use crate::store::journal::SyncWhen;
 
@@ -28,6 +29,10 @@ Usage: dbserver [OPTIONS]
       --host <HOST>             name or address to listen on [default: localhost]
   -d, --data <FILE>             JSON-lines file that keeps the data [default: data.jsonl]
       --memory                  keep the data in memory only
+      --etcd <URL>[,<URL>...]   keep it in an etcd cluster (in a build with --features etcd)
+      --etcd-prefix <TEXT>      what its keys there begin with [default: dbserver/]
+      --etcd-ca <FILE>          certificates (PEM) that vouch for members at https://
+      --etcd-user <NAME>        with the password in ETCD_PASSWORD or --etcd-password-file <FILE>
       --sync <WHEN>             always, never, or an interval such as 100ms [default: always]
       --allow-host <NAME>       another name that clients may call us by; may be repeated
       --max-connections <N>     [default: 1024]
@@ -57,8 +62,10 @@ pub struct Options {
     pub port: u16,
     /// The name or address to listen on.
     pub host: String,
-    /// The data file; none keeps the data in memory.
+    /// The data file; none keeps the data elsewhere: in `etcd`, or else in memory.
     pub data: Option<PathBuf>,
+    /// The cluster that keeps the data.
+    pub etcd: Option<Cluster>,
     /// When a set is safe from a loss of power.
     pub sync: SyncWhen,
     /// A data file of no more than this many bytes is not compacted. `--compact-over`, which the
@@ -94,6 +101,7 @@ impl Default for Options {
             port: 4000,
             host: "localhost".into(),
             data: Some("data.jsonl".into()),
+            etcd: None,
             sync,
             compact_over,
             allow_hosts: Vec::new(),
@@ -132,6 +140,7 @@ where
     let mut options = Options::default();
     let mut memory = false;
     let mut data = None;
+    let mut etcd = Cluster::default();
     while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
         match argument {
             Arg::Short('h') | Arg::Long("help") => return Ok(Command::Print(HELP)),
@@ -146,6 +155,21 @@ where
                 data = Some(file(&mut parser, "--data")?);
             }
             Arg::Long("memory") => memory = true,
+            Arg::Long("etcd") => {
+                let members = text(&mut parser, "--etcd", "http://HOST:PORT")?;
+                etcd.members =
+                    cluster::members(&members).map_err(|why| format!("--etcd: {why}"))?;
+            }
+            Arg::Long("etcd-prefix") => {
+                etcd.prefix = text(&mut parser, "--etcd-prefix", "a text")?;
+            }
+            Arg::Long("etcd-ca") => etcd.ca = Some(file(&mut parser, "--etcd-ca")?),
+            Arg::Long("etcd-user") => {
+                etcd.user = Some(text(&mut parser, "--etcd-user", "a name")?);
+            }
+            Arg::Long("etcd-password-file") => {
+                etcd.password_file = Some(file(&mut parser, "--etcd-password-file")?);
+            }
             Arg::Long("sync") => {
                 let when = text(&mut parser, "--sync", WHEN)?;
                 options.sync =
@@ -189,8 +213,34 @@ where
     if memory && data.is_some() {
         return Err("--memory and --data do not go together".into());
     }
-    options.data = if memory { None } else { data.or(options.data) };
+    options.etcd = checked(etcd)?;
+    if options.etcd.is_some() && (memory || data.is_some()) {
+        return Err("--etcd goes with neither --data nor --memory".into());
+    }
+    let elsewhere = memory || options.etcd.is_some();
+    options.data = if elsewhere { None } else { data.or(options.data) };
     Ok(Command::Serve(options))
+}
+
+/// The cluster, if one is named and this build can have one.
+fn checked(etcd: Cluster) -> Result<Option<Cluster>, String> {
+    if etcd.members.is_empty() {
+        if etcd == Cluster::default() {
+            return Ok(None);
+        }
+        return Err(
+            "--etcd-prefix, --etcd-ca, --etcd-user and --etcd-password-file need --etcd".into()
+        );
+    }
+    if etcd.user.is_none() && etcd.password_file.is_some() {
+        return Err("--etcd-password-file needs --etcd-user".into());
+    }
+    if cfg!(not(feature = "etcd")) {
+        return Err("--etcd: this program was built without it; \
+             build it with: cargo build --release --features etcd"
+            .into());
+    }
+    Ok(Some(etcd))
 }
 
 const WHEN: &str = "always, never, or an interval such as 100ms";
@@ -288,6 +338,31 @@ mod tests {
         assert_eq!(parse(["--memory", "-V"]), Ok(Command::Print(VERSION)));
     }
 
+    #[cfg(feature = "etcd")]
+    #[test]
+    fn reads_the_flags_of_a_cluster() {
+        let line = "--etcd=http://a:1,https://b:2/ --etcd-prefix p --etcd-ca c --etcd-user u \
+                    --etcd-password-file f";
+        let options = options(&line.split_whitespace().collect::<Vec<_>>());
+        assert_eq!(options.data, None);
+        let etcd = options.etcd.unwrap();
+        assert_eq!(etcd.members, ["http://a:1", "https://b:2"]);
+        assert_eq!((etcd.prefix.as_str(), etcd.user.as_deref()), ("p", Some("u")));
+        assert_eq!((etcd.ca, etcd.password_file), (Some("c".into()), Some("f".into())));
+        assert!(HELP.contains(&format!("[default: {}]", Cluster::default().prefix)));
+        for other in ["--memory", "--data=d"] {
+            let sentence = parse(["--etcd=http://a:1", other]).unwrap_err();
+            assert_eq!(sentence, "--etcd goes with neither --data nor --memory");
+        }
+    }
+
+    #[cfg(not(feature = "etcd"))]
+    #[test]
+    fn a_build_without_the_cluster_says_how_to_have_it() {
+        let sentence = parse(["--etcd", "http://localhost:2379"]).unwrap_err();
+        assert!(sentence.ends_with("cargo build --release --features etcd"), "{sentence}");
+    }
+
     #[test]
     fn a_wrong_command_line_names_the_flag() {
         for (arguments, wanted) in [
@@ -306,6 +381,10 @@ mod tests {
             (&["--allow-host", "http://a"], "--allow-host: "),
             (&["--memory", "-d", "a"], "--memory and --data"),
             (&["--memory=yes"], "memory"),
+            (&["--etcd"], "--etcd needs"),
+            (&["--etcd", "localhost:2379"], "--etcd: \"localhost:2379\" is not http://HOST:PORT"),
+            (&["--etcd-user", "me"], "need --etcd"),
+            (&["--etcd=http://a:1", "--etcd-password-file=f"], "needs --etcd-user"),
             (&["--trace-file"], "--trace-file needs"),
             (&["--watch=x"], "--watch: \"x\" is not"),
             (&["--watch="], "--watch: \"\" is not"),

@@ -79,7 +79,7 @@ pub enum Refusal {
     NotUtf8,
     /// `/get` with another field than `key`.
     NotTheKeyField,
-    /// The engine could not store the pair, or not read it.
+    /// The engine could not store the pair, or not read it, or can't tell.
     Failed(Failed),
     /// A handler panicked.
     Panic,
@@ -222,7 +222,7 @@ impl Refusal {
             R::NotTheKeyField => (S::Internal, "The field of /get is key", Use),
             R::Failed(failed) => {
                 let status = match failed {
-                    Failed::NotKept(_) => S::Internal,
+                    Failed::NotKept(_) | Failed::Unknown(_) => S::Internal,
                     Failed::NotRead(_) => S::Unavailable,
                 };
                 return (status, format!("{failed}."));

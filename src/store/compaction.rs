@@ -18,7 +18,7 @@
 //!
 //! The naive version truncates the file and writes it anew. A crash in between leaves nothing.
 //!
-//! Next: [`crate::watch`], from where all this can be seen.
+//! Next: [`crate::store::etcd`], where there is no file.
 
 use std::io;
 use std::ops::Range;

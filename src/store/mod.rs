@@ -20,3 +20,8 @@ mod tail;
 mod replay;
 mod snapshot;
 mod compaction;
+#[cfg(feature = "etcd")]
+pub mod etcd;
+#[cfg(feature = "etcd")]
+mod gateway;
+pub mod cluster;

@@ -1,0 +1,24 @@
+//! The server in front of a real etcd cluster, which is killed, stopped and filled. Needs the feature and
+//! the program etcd: `cargo test --features etcd --test etcd`.
+//!
+//! ```text
+//!  common   a running server for a test, and connections that remember
+//!  nodes    an etcd cluster of processes that can be killed
+//!  cluster  both together, ready for a test
+//!  pairs    what is set at one server, and got at another
+//!  deaths   nodes die, and some come back
+//!  locked   a cluster that wants a user, and one that is full
+//! ```
+
+#![allow(clippy::disallowed_methods, reason = "a test that can't have a thread has failed")]
+
+mod cluster;
+#[allow(dead_code, reason = "most of it is for the other tests")]
+#[path = "../it/common/mod.rs"]
+mod common;
+mod deaths;
+mod locked;
+#[allow(dead_code, reason = "some of it is for the example")]
+#[path = "../../examples/cluster/nodes.rs"]
+mod nodes;
+mod pairs;
