@@ -47,9 +47,10 @@ fn what_is_set_at_one_server_is_there_at_the_other_at_once() {
 #[test]
 fn passes_all_checks_but_those_of_the_file() {
     let cluster = Cluster::start(3, &[]);
-    let server = cluster.server();
+    let program = assert_cmd::cargo::cargo_bin!("dbserver").display();
+    let command = format!("'{program}' --port {{port}} --etcd {}", cluster.nodes.urls());
     let output = Command::new(assert_cmd::cargo::cargo_bin!("dbcheck"))
-        .args(["--addr", &server.address().to_string(), "--format", "json"])
+        .args(["--cmd", &command, "--format", "json"])
         .args(["--tier", "brief,conventions,http,robust"])
         .output()
         .unwrap();
