@@ -48,6 +48,7 @@ pub const VERSION: &str = concat!("dbserver ", env!("CARGO_PKG_VERSION"), "\n");
 
 /// What to do.
 #[derive(Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "there is one of it, and it is taken apart at once")]
 pub enum Command {
     /// Run the server.
     Serve(Options),

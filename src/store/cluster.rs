@@ -86,13 +86,11 @@ pub fn members(text: &str) -> Result<Vec<String>, String> {
             return Err("an address has no user and password: see --etcd-user".into());
         }
         let in_brackets = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let is_host = match in_brackets {
-            Some(host) => host.parse::<std::net::Ipv6Addr>().is_ok(),
-            None => {
-                let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
-                !host.is_empty() && host.chars().all(is_name)
-            }
-        };
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+        let is_host = in_brackets.map_or_else(
+            || !host.is_empty() && host.chars().all(is_name),
+            |host| host.parse::<std::net::Ipv6Addr>().is_ok(),
+        );
         if is_host && port.parse::<u16>().is_ok_and(|port| port > 0) {
             Ok(address.to_string())
         } else {

@@ -75,7 +75,9 @@ impl Display for Failed {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Failed::NotKept(why) => write!(formatter, "Nothing was stored: {why}"),
-            Failed::Unknown(why) => write!(formatter, "The pair may or may not be kept: {why}"),
+            Failed::Unknown(why) => {
+                write!(formatter, "No answer, so it may or may not be kept: {why}")
+            }
             Failed::NotRead(why) => write!(formatter, "The value could not be read: {why}"),
         }
     }

@@ -6,6 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::cluster::Cluster;
+use crate::common::Server;
 
 /// `text` as a half of a query, every byte escaped.
 fn escaped(text: &str) -> String {
@@ -20,7 +21,7 @@ fn escaped(text: &str) -> String {
 fn what_is_set_at_one_server_is_there_at_the_other_at_once() {
     let cluster = Cluster::start(3, &[]);
     let servers = [cluster.server(), cluster.server()];
-    let mut wires = servers.each_ref().map(|server| server.connect());
+    let mut wires = servers.each_ref().map(Server::connect);
     assert_eq!(wires[0].get("/get?key=a").status, 404);
     for round in 0..200 {
         let (one, other) = (round % 2, (round + 1) % 2);
