@@ -10,9 +10,11 @@
 //!
 //! Next: [`crate::watch`], the last room.
 
+#[cfg(feature = "etcd")]
 use std::fmt::{self, Debug, Formatter};
 use std::path::PathBuf;
 
+#[cfg(feature = "etcd")]
 use anyhow::Context as _;
 
 /// The variable that has the password where no file has it.
@@ -48,12 +50,14 @@ impl Default for Cluster {
 }
 
 /// A user and a password, which no output ever shows.
+#[cfg(feature = "etcd")]
 #[derive(Clone)]
 pub(crate) struct Login {
     pub(crate) user: String,
     pub(crate) password: String,
 }
 
+#[cfg(feature = "etcd")]
 impl Debug for Login {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Login").field("user", &self.user).finish_non_exhaustive()
