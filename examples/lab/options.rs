@@ -28,12 +28,14 @@ pub(crate) fn help() -> String {
         "\
 Small experiments that break a naive server, and leave a right one standing
 
-Usage: lab NAME [--addr HOST:PORT | --step N | --cmd COMMAND]
+Usage: lab NAME [--addr HOST:PORT | --step N | --cmd COMMAND | --watch]
 
 {labs}
   --addr HOST:PORT   a server that runs already [default: localhost:4000]
   --step N           the program of that step of the tutorial: the lab starts it and ends it;
                      of a step in parts the last one, or that of a letter (9a)
+  --watch            dbserver itself, with a page that shows what happens inside: the lab says where
+                     it is and what to look at, and waits for Enter
   --cmd COMMAND      a command that starts a server, for sh -c; in it
                        {{port}}  is replaced by a free port
                        {{data}}  by a file in a folder that is removed afterwards
@@ -57,6 +59,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command
                 continue;
             }
             Arg::Long("addr") => Origin::Address(text(&mut parser, "--addr", "HOST:PORT")?),
+            Arg::Long("watch") => Origin::Watched,
             Arg::Long("cmd") => Origin::Command(text(&mut parser, "--cmd", "a command")?),
             Arg::Long("step") => {
                 let step = text(&mut parser, "--step", "a number")?;
@@ -72,7 +75,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command
             Arg::Long(name) => return Err(format!("--{name} is not an option of the labs")),
         };
         if origin.replace(chosen).is_some() {
-            return Err("one of --addr, --step and --cmd, and once".into());
+            return Err("one of --addr, --step, --cmd and --watch, and once".into());
         }
     }
     let Some(lab) = lab else {

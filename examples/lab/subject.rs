@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::client::{Answer, Connection, NoAnswer, PATIENCE};
 use crate::port::Port;
 use crate::process::{self, Process};
-use crate::{fresh, recording};
+use crate::{fresh, recording, tell};
 
 /// How long a server may take to start.
 const START: Duration = Duration::from_secs(20);
@@ -26,11 +26,16 @@ pub(crate) enum Origin {
     Step(Step),
     /// A command with `{port}`, and maybe `{data}`, in it.
     Command(String),
+    /// `dbserver --watch`, beside this program.
+    Watched,
 }
 
 /// What a lab works on.
 pub(crate) struct Subject {
     origin: Origin,
+    /// Where the page of a watched server is, and what to look at there.
+    page_port: Option<Port>,
+    look: &'static str,
     /// Whether who-may-ask serves its page.
     pub(crate) page: bool,
     /// Removed when this is dropped.
@@ -76,17 +81,18 @@ impl From<anyhow::Error> for NotStarted {
 }
 
 impl Subject {
-    pub(crate) fn new(origin: Origin, page: bool) -> anyhow::Result<Self> {
+    pub(crate) fn new(origin: Origin, page: bool, look: &'static str) -> anyhow::Result<Self> {
         match &origin {
             Origin::Step(step) => fresh::build_step(*step)?,
             Origin::Command(command) => fresh::build_command(command)?,
-            Origin::Address(_) => {}
+            Origin::Address(_) | Origin::Watched => {}
         }
         let folder = tempfile::Builder::new().prefix("lab-").tempdir();
         let folder = folder.context("no folder for the server's file")?;
         process::remove_with_us(folder.path().into());
         let path = folder.path().canonicalize()?;
-        Ok(Subject { origin, page, _folder: folder, path })
+        let page_port = matches!(origin, Origin::Watched).then(Port::free).transpose()?;
+        Ok(Subject { origin, page_port, look, page, _folder: folder, path })
     }
 
     /// The folder of the server's data file, and of nothing that is not the server's.
@@ -104,12 +110,26 @@ impl Subject {
     pub(crate) fn server(&self) -> anyhow::Result<Server> {
         let server = match &self.origin {
             Origin::Address(text) => find(text)?,
-            Origin::Step(_) | Origin::Command(_) => self.start()?,
+            Origin::Step(_) | Origin::Command(_) | Origin::Watched => self.start()?,
         };
         match server.ask("/get?key=lab") {
-            Ok(_) => Ok(server),
+            Ok(_) => {
+                self.show();
+                Ok(server)
+            }
             Err(why) => bail!("the server does not answer a plain request: {why}"),
         }
+    }
+
+    /// Says where the page is, and gives whoever reads this the time to open it.
+    fn show(&self) {
+        let Some(page) = &self.page_port else { return };
+        let number = page.number;
+        tell::before(&format!(
+            "Open http://localhost:{number}/ and look at {} Then press Enter here.",
+            self.look
+        ));
+        let _ = std::io::stdin().read_line(&mut String::new());
     }
 
     /// Starts a server. Each one gets a port of its own, and all of them get the same file.
@@ -208,6 +228,15 @@ impl Subject {
                 let text = text.replace("{port}", &port.to_string());
                 command = Command::new("sh");
                 command.arg("-c").arg(text.replace("{data}", &data.to_string_lossy()));
+            }
+            Origin::Watched => {
+                let page = self.page_port.as_ref().map_or(0, |page| page.number);
+                // Cargo puts examples into a folder below that of the programs.
+                let ours = env::current_exe().context("where is this program?")?;
+                let program = ours.ancestors().nth(2).context("this program is in no folder")?;
+                command = Command::new(program.join("dbserver"));
+                command.args(["--port", &port.to_string(), &format!("--watch={page}"), "--data"]);
+                command.arg(data);
             }
             Origin::Address(text) => bail!("the server at {text} is not ours to start"),
         }

@@ -66,6 +66,16 @@ fn wrong(name: &str, subject: Subject, expected: i32) -> Option<String> {
     })
 }
 
+/// The server is dbserver itself, and there is a page.
+#[test]
+fn a_lab_with_watch_says_where_the_page_is_and_what_to_look_at() {
+    let output = lab(&["two-in-one-packet", "--watch"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("Open http://localhost:2") && said.contains("one write"), "{said}");
+    assert!(said.contains("It stands."), "{said}");
+}
+
 #[test]
 fn each_lab_breaks_what_it_is_about_and_leaves_what_is_fixed() {
     let runs =
