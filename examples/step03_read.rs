@@ -24,28 +24,30 @@ fn main() -> anyhow::Result<()> {
 
 /// Serves one client: one request, one answer.
 fn serve(mut stream: TcpStream) -> io::Result<()> {
-    let answer = match read_head(&mut stream)? {
+    let bytes = match read_head(&mut stream)? {
         Head::Whole(length) => answer("200 OK", &format!("You sent a head of {length} bytes.\n")),
-        Head::Partial => answer("431 Request Header Fields Too Large", "The head is too large.\n"),
+        Head::TooLarge => answer("431 Request Header Fields Too Large", "The head is too large.\n"),
     };
-    stream.write_all(answer.as_bytes())
+    stream.write_all(bytes.as_bytes())
 }
 
-/// The bytes that came so far.
+/// What came of reading a head.
 enum Head {
-    /// They hold a head of this length, its empty line included.
+    /// It is whole, and has this length, its empty line included.
     Whole(usize),
-    /// They are the beginning of one.
-    Partial,
+    /// It has no end within the limit.
+    TooLarge,
 }
 
-/// Reads until the head is whole. One that is still partial at the limit comes back as it is.
+/// Reads until the head is whole, or too large.
 fn read_head(stream: &mut TcpStream) -> io::Result<Head> {
     let mut input = Vec::new();
     loop {
-        match head(&input) {
-            Head::Partial if input.len() < MAX_HEAD_BYTES => {}
-            head => return Ok(head),
+        if let Some(length) = head_length(&input) {
+            return Ok(Head::Whole(length));
+        }
+        if input.len() >= MAX_HEAD_BYTES {
+            return Ok(Head::TooLarge);
         }
         let mut buffer = [0; 4096];
         let read = stream.read(&mut buffer)?;
@@ -57,10 +59,10 @@ fn read_head(stream: &mut TcpStream) -> io::Result<Head> {
     }
 }
 
-/// A head ends with an empty line (RFC 9112 §2.1).
-fn head(input: &[u8]) -> Head {
-    let empty_line = input.windows(4).position(|four| four == b"\r\n\r\n");
-    empty_line.map_or(Head::Partial, |at| Head::Whole(at + 4))
+/// A head ends with an empty line (RFC 9112 §2.1). Until that is there, the head has no length.
+fn head_length(input: &[u8]) -> Option<usize> {
+    let empty_line = input.windows(4).position(|four| four == b"\r\n\r\n")?;
+    Some(empty_line + 4)
 }
 
 /// The bytes of an answer. `Content-Length` says where the body ends.
