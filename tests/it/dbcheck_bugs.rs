@@ -240,7 +240,8 @@ fn the_first_line_says_how_a_server_wants_to_be_asked() {
 #[test]
 fn the_request_that_ended_the_server_is_shown_and_not_the_one_after_it() {
     let text = printed("dies-on-garbage", &["--only", "garbage"]);
-    for part in ["goes on after a line that is no request", "sent      HELLO THERE\\r\\n"] {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in ["goes on after a line that is no request", "sent HELLO THERE\\r\\n"] {
         assert!(text.contains(part), "{part:?} in\n{text}");
     }
     assert!(!text.contains("a method alone"), "{text}");

@@ -87,9 +87,12 @@ const changes = {
     const at = lane(model, event.c);
     at.state = "idle";
     at.deadline = null;
-    // One write may have the answers of several requests: this one's, and those before it.
-    for (const it of at.requests) if (it.r <= event.r && it.written === undefined) it.written = event.t;
-    stage(at, event);
+    // One write may have the answers of several requests: this one's, and those before it. Of a flood, some
+    // were not recorded: then the write is told of the last one that was.
+    const sent = at.requests.filter((it) => it.r <= event.r);
+    for (const it of sent) it.written ??= event.t;
+    const last = sent.at(-1);
+    if (last && last.stages.length < STAGES) last.stages.push(event);
   },
   closed(model, event) {
     const at = lane(model, event.c);

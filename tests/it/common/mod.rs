@@ -177,10 +177,15 @@ impl Server {
 
     /// Waits until it has said this on standard error, and returns all that it has said.
     pub(crate) fn heard(&self, text: &str) -> String {
+        self.heard_times(text, 1)
+    }
+
+    /// The same, once it has said it so often.
+    pub(crate) fn heard_times(&self, text: &str, times: usize) -> String {
         let stderr = self.stderr.lock().unwrap();
-        let (said, _) =
-            self.heard.wait_timeout_while(stderr, PATIENCE, |said| !said.contains(text)).unwrap();
-        assert!(said.contains(text), "it does not say {text:?}: {said}");
+        let is_missing = |said: &mut String| said.matches(text).count() < times;
+        let (mut said, _) = self.heard.wait_timeout_while(stderr, PATIENCE, is_missing).unwrap();
+        assert!(!is_missing(&mut said), "it does not say {text:?} {times} times: {said}");
         said.clone()
     }
 
