@@ -42,14 +42,17 @@ impl Cluster {
         }
     }
 
-    /// A server in front of it.
-    pub(crate) fn server(&self) -> Server {
-        self.server_with(&[])
+    /// A server in front of it, which asks this node first.
+    pub(crate) fn server(&self, first: usize) -> Server {
+        self.server_with(first, &[])
     }
 
-    pub(crate) fn server_with(&self, options: &[&str]) -> Server {
+    pub(crate) fn server_with(&self, first: usize, options: &[&str]) -> Server {
+        let urls = self.nodes.urls();
+        let mut urls: Vec<_> = urls.split(',').collect();
+        urls.rotate_left(first);
         let mut command = program();
-        command.args(["--etcd", &self.nodes.urls()]).args(options);
+        command.args(["--etcd", &urls.join(",")]).args(options);
         Server::start_command(Arc::clone(&self.folder), command)
     }
 

@@ -99,7 +99,7 @@ fn wait_for_sets(keys: &[Known], more: u64) -> Duration {
 #[test]
 fn no_set_is_lost_and_no_read_goes_back_while_each_node_dies_once() {
     let mut cluster = Cluster::start(3, &[]);
-    let servers = [cluster.server(), cluster.server()];
+    let servers = [cluster.server(0), cluster.server(1)];
     let keys: [Known; KEYS] = Default::default();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -146,7 +146,7 @@ impl Drop for EndAtDrop<'_> {
 #[test]
 fn without_a_majority_it_says_so_in_time_and_goes_on_when_the_majority_is_back() {
     let mut cluster = Cluster::start(3, &[]);
-    let server = cluster.server();
+    let server = cluster.server(0);
     let mut wire = server.connect();
     assert_eq!(wire.get("/set?a=1").status, 200);
     for node in [0, 1] {
@@ -181,7 +181,7 @@ fn without_a_majority_it_says_so_in_time_and_goes_on_when_the_majority_is_back()
 #[test]
 fn stops_in_time_while_the_cluster_hangs_and_answers_what_has_begun() {
     let cluster = Cluster::start(3, &[]);
-    let server = cluster.server();
+    let server = cluster.server(0);
     let (mut getter, mut setter) = (server.connect(), server.connect());
     assert_eq!(getter.get("/set?a=1").status, 200);
     assert_eq!(setter.get("/get?key=a").status, 200);

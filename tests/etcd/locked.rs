@@ -83,7 +83,7 @@ fn a_cluster_with_a_lock_lets_in_who_has_the_password() {
 #[test]
 fn a_full_cluster_says_what_to_do() {
     let cluster = Cluster::start(1, &["--quota-backend-bytes", "1000000"]);
-    let server = cluster.server();
+    let server = cluster.server(0);
     let mut wire = server.connect();
     let value = "v".repeat(60_000);
     assert_eq!(wire.get("/set?a=1").status, 200);

@@ -8,6 +8,7 @@
 //!  pairs    what is set at one server, and got at another
 //!  deaths   nodes die, and some come back
 //!  locked   a cluster that wants a user, and one that is full
+//!  silence  members that do not answer, and how often they are asked
 //! ```
 
 #![allow(clippy::disallowed_methods, reason = "a test that can't have a thread has failed")]
@@ -22,3 +23,4 @@ mod locked;
 #[path = "../../examples/cluster/nodes.rs"]
 mod nodes;
 mod pairs;
+mod silence;

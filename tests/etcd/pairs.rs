@@ -20,7 +20,7 @@ fn escaped(text: &str) -> String {
 #[test]
 fn what_is_set_at_one_server_is_there_at_the_other_at_once() {
     let cluster = Cluster::start(3, &[]);
-    let servers = [cluster.server(), cluster.server()];
+    let servers = [cluster.server(0), cluster.server(1)];
     let mut wires = servers.each_ref().map(Server::connect);
     assert_eq!(wires[0].get("/get?key=a").status, 404);
     for round in 0..200 {
@@ -36,7 +36,7 @@ fn what_is_set_at_one_server_is_there_at_the_other_at_once() {
         assert_eq!(wires[1].get(&format!("/get?key={half}")).text(), text);
     }
     // Another prefix is another store, and its keys are no part of the first.
-    let other = cluster.server_with(&["--etcd-prefix", "dbserver/other/"]);
+    let other = cluster.server_with(2, &["--etcd-prefix", "dbserver/other/"]);
     assert_eq!(other.get("/get?key=a").status, 404);
     assert_eq!(other.get("/set?a=other").status, 200);
     assert_eq!(wires[0].get("/get?key=a").text(), "199");

@@ -57,9 +57,10 @@ const CHAPTERS_AT_A_TIME: usize = 6;
 const TEXTS: [&str; 3] = ["TUTORIAL.md", "README.md", "examples/interview/INTERVIEWER.md"];
 
 /// The texts of which links and paths are followed besides.
-const OTHER_TEXTS: [&str; 10] = [
+const OTHER_TEXTS: [&str; 11] = [
     "CONTRIBUTING.md",
     "docs/CONTRACT.md",
+    "docs/ETCD.md",
     "examples/README.md",
     "examples/peers/README.md",
     "examples/peers/RESULTS.md",
