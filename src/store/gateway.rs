@@ -18,8 +18,8 @@
 //! 2. A call has one deadline over all members, shorter than the time that a stop leaves to the last
 //!    requests: those are answered also while the cluster hangs. With a timeout for each member,
 //!    three that hang take three times as long.
-//! 3. A token that is no longer good (they end after some minutes, and with the member) is replaced, and
-//!    the call made once more: what was refused for its token was not done.
+//! 3. A token that is no longer good (they end after some minutes without a call) is replaced, and the
+//!    call made once more: what was refused for its token was not done.
 //!
 //! Next: [`crate::store::cluster`], where the members are.
 
