@@ -79,8 +79,8 @@ pub(crate) fn run(subject: &Subject) -> anyhow::Result<Verdict> {
             "Whatever a loss of power leaves, nothing is gone that was answered with 200."
         } else {
             "Whatever a loss of power leaves, nothing is gone that was answered with 200. But a line \
-             that lies on two pages may come to the disk without its beginning, and the file format \
-             can't tell that from a disk that fails: the server refuses, and somebody has to look."
+             that lies on two pages may come to the disk without its beginning. This server does not \
+             tell that from a disk that fails: it refuses, and somebody has to look."
         }));
     };
     tell::note(&format!("      {what}; its disk:"));

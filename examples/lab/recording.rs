@@ -116,7 +116,8 @@ fn event(call: &str, folder: &Path) -> anyhow::Result<Option<Event>> {
     let Some((call, result)) = call.rsplit_once(" = ") else { return Ok(None) };
     let result = result.split(' ').next().and_then(|number| number.parse::<i32>().ok());
     let Some(result) = result.filter(|&result| result >= 0) else { return Ok(None) };
-    let Some((name, arguments)) = call.split_once('(') else { return Ok(None) };
+    // Before the result, strace may leave blanks.
+    let Some((name, arguments)) = call.trim_end().split_once('(') else { return Ok(None) };
     let fd = || arguments.split([',', ')']).next()?.parse().ok();
     let texts: Vec<Vec<u8>> = arguments.split('"').skip(1).step_by(2).map(bytes).collect();
     let names: Vec<Option<String>> = texts.iter().map(|text| name_in(folder, text)).collect();
