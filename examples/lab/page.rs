@@ -15,7 +15,7 @@ use crate::subject::Server;
 use crate::tell;
 use crate::who_may_ask::fresh;
 
-/// So long we wait for a browser.
+/// How long we wait for a browser.
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The ways in which the page tries, and their keys.

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
-/// The calls to follow. A `?` stands before those that not every machine has.
+/// The calls to follow. Those with a `?` are not on every machine.
 const CALLS: &str = "trace=openat,?open,close,write,pwrite64,writev,sendto,sendmsg,fsync,fdatasync,\
                      ftruncate,?rename,?renameat,renameat2,?unlink,unlinkat";
 

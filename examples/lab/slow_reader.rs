@@ -10,7 +10,7 @@ use crate::tell::{self, Verdict};
 /// Long, and yet in a head that any server takes.
 const VALUE_BYTES: usize = 8_000;
 
-/// So long the system may take none of our bytes before we call it blocked.
+/// How long the system may take none of our bytes before we call it blocked.
 const BLOCKED: Duration = Duration::from_secs(1);
 
 /// A server has so much time to give up.

@@ -48,7 +48,7 @@ pub(crate) fn note(text: &str) {
 /// What is sent in one write.
 pub(crate) fn sent(bytes: impl AsRef<[u8]>) {
     let text = excerpt(bytes.as_ref());
-    // Behind the end of a head begins the next request.
+    // After the end of a head begins the next request.
     let text = text.replace(HEAD_END, &format!("{HEAD_END}\n    "));
     raw(&format!("  > {}\n", text.trim_end()));
 }

@@ -36,7 +36,7 @@ pub(crate) fn run(subject: &Subject) -> anyhow::Result<Verdict> {
             }
             Err(_) => {
                 return Ok(tell::broke(
-                    "A request came whole and was never answered. What one read returned behind the \
+                    "A request came whole and was never answered. What one read returned after the \
                      first request is the beginning of the next: keep it, and the connection open.",
                 ));
             }
