@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::recording::Event;
+use super::recording::Event;
 
 const PAGE: usize = 4096;
 

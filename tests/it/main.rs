@@ -21,6 +21,7 @@
 //!  durability     what is there after a kill, a cut, a full disk
 //!  watch          what happens inside, seen from outside
 //!  labs           the tutorial's labs break what they are about
+//!  power_cut      what one of them believes of disks
 //!  event_loop     the example with another way to wait, by the same tests' means
 //!  dbcheck        the checker from the outside
 //!  dbcheck_bugs   the checker on servers whose faults are known
@@ -52,6 +53,7 @@ mod interview;
 mod labs;
 mod moments;
 mod one_write;
+mod power_cut;
 mod properties;
 mod reading_order;
 mod requests;
