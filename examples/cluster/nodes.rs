@@ -124,7 +124,7 @@ impl Drop for Nodes {
 }
 
 /// Ports where nobody listens. Two programs that look at the same time begin at different ones.
-fn free_ports(count: usize) -> anyhow::Result<Vec<u16>> {
+pub(crate) fn free_ports(count: usize) -> anyhow::Result<Vec<u16>> {
     let own = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let begin = PORTS.start + own % (PORTS.end - PORTS.start);
     let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();

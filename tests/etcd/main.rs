@@ -9,6 +9,7 @@
 //!  deaths   nodes die, and some come back
 //!  locked   a cluster that wants a user, and one that is full
 //!  silence  members that do not answer, and how often they are asked
+//!  tls      a member that has a certificate
 //! ```
 
 #![allow(clippy::disallowed_methods, reason = "a test that can't have a thread has failed")]
@@ -24,3 +25,4 @@ mod locked;
 mod nodes;
 mod pairs;
 mod silence;
+mod tls;
