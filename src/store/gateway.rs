@@ -225,14 +225,14 @@ impl Gateway {
         let configured =
             request.config().timeout_connect(Some(to_connect)).timeout_global(Some(whole)).build();
         let failed = |error: &Error| {
-            let why = format!("{member}: {error}");
+            let why = format!("{member}: {}", cause(error));
             if is_before_sending(error) { Failure::NotSent(why) } else { Failure::Open(why) }
         };
         let mut answer = configured.send(body.to_string()).map_err(|error| failed(&error))?;
         let status = answer.status().as_u16();
         // From here on it was sent, whatever fails.
         let text = answer.body_mut().read_to_string();
-        let text = text.map_err(|error| Failure::Open(format!("{member}: {error}")))?;
+        let text = text.map_err(|error| Failure::Open(format!("{member}: {}", cause(&error))))?;
         match status {
             200 => Ok(text),
             // Bad argument, no token, no permission, no such call, precondition, no space: etcd has
@@ -262,6 +262,16 @@ fn is_before_sending(error: &Error) -> bool {
         Error::Timeout(when) => matches!(when, Timeout::Resolve | Timeout::Connect),
         Error::HostNotFound | Error::ConnectionFailed | Error::Tls(_) | Error::Rustls(_) => true,
         _ => false,
+    }
+}
+
+/// What has gone wrong on the way, for the end of a sentence.
+fn cause(error: &Error) -> String {
+    match error {
+        Error::Timeout(Timeout::Resolve | Timeout::Connect) => "no connection in time".into(),
+        Error::Timeout(_) => "no answer in time".into(),
+        Error::Io(error) => error.to_string(),
+        error => error.to_string(),
     }
 }
 
