@@ -34,6 +34,7 @@ Usage: lab NAME [--addr HOST:PORT | --step N | --cmd COMMAND | --watch]
   --addr HOST:PORT   a server that runs already [default: localhost:4000]
   --step N           the program of that step of the tutorial: the lab starts it and ends it;
                      of a step in parts the last one, or that of a letter (9a)
+                     (with `cargo run`, programs of ours are built before they are started)
   --watch            dbserver itself, with a page that shows what happens inside: the lab says where
                      it is and what to look at, and waits for Enter
   --cmd COMMAND      a command that starts a server, for sh -c; in it
