@@ -58,6 +58,7 @@
 //!   compaction      now and then, a smaller file
 //!   etcd            or a cluster keeps the pairs
 //!   gateway         which of its members is asked
+//!   reason          what went wrong, and what to do
 //!   cluster         where they are, and who we are there
 //!
 //!  watch            seeing it
@@ -90,7 +91,7 @@
 //! A program that embeds the server needs what is named at the end of this file. One that waits in
 //! another way, on the same HTTP, needs what is public in [`http`]: `examples/event_loop` does.
 
-// The two files that only a build with the feature has are next to others that name them.
+// The files that only a build with the feature has are next to others that name them.
 #![cfg_attr(not(feature = "etcd"), allow(rustdoc::broken_intra_doc_links))]
 
 pub mod options;

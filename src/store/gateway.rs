@@ -21,10 +21,9 @@
 //! 3. A token that is no longer good (they end after some minutes without a call) is replaced, and the
 //!    call made once more: what was refused for its token was not done.
 //!
-//! Next: [`crate::store::cluster`], where the members are.
+//! Next: [`crate::store::reason`], what went wrong.
 
 use std::fmt::{self, Display, Formatter};
-use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -32,10 +31,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Error, Timeout};
+use ureq::{Agent, Error};
 
 use crate::lock::lock;
 use crate::store::cluster::{Cluster, Login};
+use crate::store::reason::{cause, in_words, is_about_the_token, is_before_sending, message};
 
 /// For a call, with all the members that it has to try.
 const DEADLINE: Duration = Duration::from_millis(3500);
@@ -252,58 +252,4 @@ impl From<Failure> for Trouble {
             Failure::Refused(status, message) => Trouble::NotDone(in_words(status, &message)),
         }
     }
-}
-
-/// Whether nothing of a request can have left, so that another member may have it. A refused connection
-/// is no connection; other errors of a socket may come after the request.
-fn is_before_sending(error: &Error) -> bool {
-    match error {
-        Error::Io(error) => error.kind() == io::ErrorKind::ConnectionRefused,
-        Error::Timeout(when) => matches!(when, Timeout::Resolve | Timeout::Connect),
-        Error::HostNotFound | Error::ConnectionFailed | Error::Tls(_) | Error::Rustls(_) => true,
-        _ => false,
-    }
-}
-
-/// What has gone wrong on the way, for the end of a sentence.
-fn cause(error: &Error) -> String {
-    match error {
-        Error::Timeout(Timeout::Resolve | Timeout::Connect) => "no connection in time".into(),
-        Error::Timeout(_) => "no answer in time".into(),
-        Error::Io(error) => error.to_string(),
-        error => error.to_string(),
-    }
-}
-
-/// The sentence in an error of etcd's.
-fn message(text: &str) -> String {
-    let error = serde_json::from_str::<Value>(text).unwrap_or_default();
-    let message = ["message", "error"].iter().find_map(|name| error.get(name)?.as_str());
-    message.unwrap_or("this is not etcd's answer").to_string()
-}
-
-/// Whether another token would help. The second has to do with users that were changed meanwhile.
-fn is_about_the_token(status: u16, message: &str) -> bool {
-    status == 401
-        || ["invalid auth token", "revision of auth store is old"]
-            .iter()
-            .any(|text| message.contains(text))
-}
-
-/// Why a call was refused, and what to do.
-fn in_words(status: u16, message: &str) -> String {
-    let hint = if message.contains("database space exceeded") {
-        "its database is full: compact it, defragment it, then disarm the alarm (docs/ETCD.md)"
-    } else if message.contains("user name is empty") {
-        "it wants a user: --etcd-user names one"
-    } else if message.contains("invalid user ID or password") {
-        "it does not know this user with this password"
-    } else if status == 403 {
-        "its user may not do this to keys below --etcd-prefix"
-    } else if status == 404 {
-        "it does not speak /v3: etcd 3.4 or later does"
-    } else {
-        return format!("etcd refuses it: {message}");
-    };
-    format!("etcd refuses it: {hint} ({message})")
 }

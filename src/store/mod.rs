@@ -24,4 +24,6 @@ mod compaction;
 pub mod etcd;
 #[cfg(feature = "etcd")]
 mod gateway;
+#[cfg(feature = "etcd")]
+mod reason;
 pub mod cluster;
