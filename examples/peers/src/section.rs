@@ -29,8 +29,7 @@ pub(crate) fn text(figures: &Figures) -> String {
     let mut out = format!(
         "Requests per second, pairs in memory, {1} cores shared with the client; below {0}, ratios to it. Gets on 1 connection to 1,000; 16\n\
          at once on 64; sets on 64; gets on 16, closed after each. p99 and CPU per request at 64, memory per idle connection, dbcheck\n\
-         without the durable tier, lines, crates. {2}, {3}: `cargo run --release --manifest-path examples/peers/Cargo.toml`\n\
-         ([how, and all figures](examples/peers/README.md)).\n\n",
+         without the durable tier, lines, crates. {2}, {3}: `cargo run --release --manifest-path examples/peers/Cargo.toml` ([more](examples/peers/README.md)).\n\n",
         ours.name,
         c.cores,
         rounds_of(c),
