@@ -420,7 +420,11 @@ fn each_moment_asks_for_a_bet_before_it_shows() {
         let reveal = page.value("document.getElementById('moment-reveal').textContent");
         assert!(reveal.as_str().unwrap().starts_with(['Y', 'N']), "{reveal}");
         page.click("moment-play");
-        page.until("Number(document.getElementById('scrubber').max) > 10");
+        let moment = format!("src/watch/page/moments/chapter-{chapter}.jsonl");
+        let moment = Path::new(env!("CARGO_MANIFEST_DIR")).join(moment);
+        let events = fs::read_to_string(moment).unwrap().lines().count();
+        let all = format!("document.getElementById('place').textContent.endsWith(' of {events}')");
+        page.until(&all);
         page.value(
             "document.getElementById('scrubber').value = document.getElementById('scrubber').max; \
             document.getElementById('scrubber').dispatchEvent(new Event('input'))",
