@@ -20,7 +20,7 @@
 //!
 //! Next: [`crate::watch::scribe`], who gets the events.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
@@ -61,9 +61,11 @@ struct Here {
     r: u64,
     /// Whether the connection is recorded.
     is_known: bool,
-    now: Now,
-    /// Whether the first byte of what is there and not used up has been recorded.
-    has_bytes: bool,
+    /// Whether something of the request that is under way has been recorded.
+    is_begun: bool,
+    /// Whether what passes by was wanted, and whether a request that does has begun.
+    is_wanted: bool,
+    is_half: bool,
     /// For how many events there is room left that was set aside.
     room: i64,
     /// Answers since the last write, and how many of them were recorded.
@@ -75,24 +77,18 @@ struct Here {
     lost: u64,
 }
 
-/// What becomes of the request that is under way.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Now {
-    /// None is.
-    #[default]
-    Nothing,
-    Recorded,
-    Lost,
-}
-
 thread_local! {
     static HERE: RefCell<Here> = RefCell::default();
+    /// Whether what this thread's connection does is recorded. If not, it passes by.
+    static ATTENDS: Cell<bool> = const { Cell::new(false) };
+    /// How many answers have passed by and are not counted yet.
+    static PASSED: Cell<u64> = const { Cell::new(0) };
 }
 
 impl Recorder {
-    /// A recorder, and the queue in which its events are.
-    pub(crate) fn new() -> (Self, Receiver<Message>) {
-        let (room, events) = Room::new();
+    /// A recorder for a server with so many connections at most, and the queue in which its events are.
+    pub(crate) fn new(connections: usize) -> (Self, Receiver<Message>) {
+        let (room, events) = Room::new(connections);
         let recorder = Recorder {
             start: Instant::now(),
             room,
@@ -108,21 +104,21 @@ impl Recorder {
 
     /// Takes a stage, on the thread in which it was reached.
     pub(crate) fn note(&self, stage: Stage<'_>) {
-        let always = matches!(
-            stage,
-            Stage::Opened { .. }
-                | Stage::Answered { .. }
-                | Stage::Closed { .. }
-                | Stage::Journaled { .. }
-                | Stage::File { .. }
-        );
-        if always || self.looking.load(Relaxed) {
+        match stage {
+            Stage::Answered { .. } if !ATTENDS.get() => PASSED.set(PASSED.get() + 1),
+            Stage::Partial { .. }
+            | Stage::Parsed { .. }
+            | Stage::Routed { .. }
+            | Stage::Decoded { .. }
+            | Stage::Locked { .. }
+            | Stage::Joined { .. }
+                if !ATTENDS.get() => {}
             // A thread that is about to end may have nothing to keep this in: then there is nothing to tell.
-            let _ = HERE.try_with(|here| {
+            _ => drop(HERE.try_with(|here| {
                 if let Ok(mut here) = here.try_borrow_mut() {
                     self.note_at(&mut here, stage);
                 }
-            });
+            })),
         }
     }
 
@@ -148,8 +144,9 @@ impl Recorder {
 
     fn note_at(&self, here: &mut Here, stage: Stage<'_>) {
         let looking = self.looking.load(Relaxed);
+        here.count(PASSED.take());
         match stage {
-            Stage::Opened { .. } => self.opened(here, stage),
+            Stage::Opened { .. } => self.opened(here, stage, looking),
             Stage::Closed { .. } => self.closed(here, stage),
             Stage::File { step, bytes, records, keys } => {
                 self.file.note(step, bytes, records, keys);
@@ -164,14 +161,14 @@ impl Recorder {
                 }
             }
             Stage::Synced { batch, .. } => {
-                if batch <= self.wanted_batch.load(Relaxed) {
+                if looking && batch <= self.wanted_batch.load(Relaxed) {
                     self.send(here, Some(here.r), stage);
                 }
             }
-            // The replay at the start, the compaction.
+            // A thread that serves in some other way, and says nothing of its connections.
             _ if here.c == 0 => {}
-            Stage::BytesRead { bytes, unread } => self.bytes_read(here, bytes, unread),
-            Stage::Answered { .. } => self.answered(here, stage, looking),
+            Stage::BytesRead { bytes, unread } => self.bytes_read(here, bytes, unread, looking),
+            Stage::Answered { .. } => self.answered(here, stage),
             Stage::Written(_) => self.written(here, stage),
             Stage::Partial { .. } => self.tell(here, stage, 1, AFTER_BYTES),
             Stage::Locked { .. } => self.tell(here, stage, 1, AFTER_BYTES / 2),
@@ -187,10 +184,12 @@ impl Recorder {
         }
     }
 
-    fn opened(&self, here: &mut Here, stage: Stage<'_>) {
+    fn opened(&self, here: &mut Here, stage: Stage<'_>, looking: bool) {
         let c = self.connections.fetch_add(1, Relaxed) + 1;
-        *here = Here { c, r: 1, is_known: self.room.set_aside(2), ..Here::default() };
-        if here.is_known {
+        let is_known = self.room.set_aside(2);
+        *here = Here { c, r: 1, is_known, is_wanted: looking, ..Here::default() };
+        ATTENDS.set(looking && is_known);
+        if is_known {
             self.send(here, None, stage);
         } else {
             self.lost_connections.fetch_add(1, Relaxed);
@@ -204,18 +203,21 @@ impl Recorder {
         if here.is_known {
             self.send(here, None, stage);
         }
+        here.lost += u64::from(here.is_half && here.is_wanted);
         self.lost_requests.fetch_add(here.lost, Relaxed);
         self.room.give(here.room);
         *here = Here::default();
+        ATTENDS.set(false);
     }
 
-    fn bytes_read(&self, here: &mut Here, bytes: &[u8], unread: usize) {
+    fn bytes_read(&self, here: &mut Here, bytes: &[u8], unread: usize, looking: bool) {
         let begins = unread == 0;
         if begins {
-            (here.now, here.has_bytes) = (Now::Nothing, true);
+            (here.is_begun, here.is_wanted) = (false, looking);
+            ATTENDS.set(looking && here.is_known);
         }
         if !self.is_recorded(here) {
-            here.has_bytes = false;
+            here.is_half = true;
             return;
         }
         here.untold_bytes += bytes.len();
@@ -226,16 +228,16 @@ impl Recorder {
         }
     }
 
-    fn answered(&self, here: &mut Here, stage: Stage<'_>, looking: bool) {
-        if looking {
-            here.recorded_answers += u64::from(self.is_recorded(here));
+    fn answered(&self, here: &mut Here, stage: Stage<'_>) {
+        if self.is_recorded(here) {
             self.tell(here, stage, 1, 1);
+            here.recorded_answers += 1;
+            here.answers += 1;
+            here.r += 1;
+            here.is_begun = false;
         } else {
-            here.has_bytes = false;
+            here.count(1);
         }
-        here.answers += 1;
-        here.now = Now::Nothing;
-        here.r += 1;
     }
 
     fn written(&self, here: &mut Here, stage: Stage<'_>) {
@@ -244,20 +246,23 @@ impl Recorder {
             self.send(here, Some(here.r - 1), stage);
         }
         (here.answers, here.recorded_answers) = (0, 0);
-        self.lost_requests.fetch_add(std::mem::take(&mut here.lost), Relaxed);
-        if here.now == Now::Nothing {
+        if here.lost > 0 {
+            self.lost_requests.fetch_add(std::mem::take(&mut here.lost), Relaxed);
+        }
+        if here.room > 0 && !here.is_begun {
             self.room.give(std::mem::take(&mut here.room));
         }
     }
 
-    /// Whether the request that is under way is recorded. If it has just begun, decides it.
+    /// Whether the request that is under way is recorded. If it has just begun, decides it: where there is
+    /// no room, it passes by, and with it whatever comes up to a read that begins with a request.
     fn is_recorded(&self, here: &mut Here) -> bool {
-        if here.now == Now::Nothing {
-            let recorded = here.is_known && here.has_bytes && self.has_room(here, ROOM, 0);
-            here.now = if recorded { Now::Recorded } else { Now::Lost };
-            here.lost += u64::from(!recorded);
+        if ATTENDS.get() && !here.is_begun {
+            here.is_begun = self.has_room(here, ROOM, 0);
+            here.is_half = !here.is_begun;
+            ATTENDS.set(here.is_begun);
         }
-        here.now == Now::Recorded
+        ATTENDS.get()
     }
 
     /// Tells a stage of a request that is recorded, if there is room for its cost and then for `rest` more.
@@ -299,6 +304,16 @@ impl Recorder {
             // Of what needs no room there is more than can be. Or nobody reads any more.
             self.lost_requests.fetch_add(1, Relaxed);
         }
+    }
+}
+
+impl Here {
+    /// So many answers have passed by.
+    fn count(&mut self, passed: u64) {
+        self.r += passed;
+        self.answers += passed;
+        self.lost += if self.is_wanted { passed } else { 0 };
+        self.is_half &= passed == 0;
     }
 }
 

@@ -17,8 +17,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use crate::watch::event::{Event, What};
 
-/// How many events may wait.
-const QUEUE: i64 = 1 << 15;
+/// How many events may wait, and one more for each connection that there can be: its end has room set aside.
+const QUEUE: i64 = 1 << 13;
+
+/// No more than this, however many connections there can be: the places are memory.
+const MOST: i64 = 1 << 16;
 
 /// How many more may, for which no room is set aside: what happens to the file, and to each batch once.
 const SPARE: i64 = 1 << 10;
@@ -52,9 +55,10 @@ pub(crate) struct Room {
 
 impl Room {
     /// An empty queue, and its other end.
-    pub(crate) fn new() -> (Self, Receiver<Message>) {
-        let (queue, events) = sync_channel(usize::try_from(QUEUE + SPARE).unwrap_or_default());
-        (Room { queue, free: AtomicI64::new(QUEUE) }, events)
+    pub(crate) fn new(connections: usize) -> (Self, Receiver<Message>) {
+        let free = QUEUE.saturating_add_unsigned(connections as u64).min(MOST);
+        let (queue, events) = sync_channel(usize::try_from(free + SPARE).unwrap_or_default());
+        (Room { queue, free: AtomicI64::new(free) }, events)
     }
 
     /// A way to tell whoever reads the queue something else.

@@ -93,7 +93,7 @@ impl Scribe {
     /// # Errors
     /// Where there is no thread to be had, or somebody else observes this process already.
     pub fn start(config: &Config, sync: &str) -> anyhow::Result<Self> {
-        let (recorder, events) = Recorder::new();
+        let (recorder, events) = Recorder::new(config.max_connections);
         let recorder = Arc::new(recorder);
         let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let about = About {

@@ -5,7 +5,7 @@ use crate::watch::room::cost;
 use crate::watch::stage::{Part, Why};
 
 fn recorder(looking: bool) -> (Recorder, Receiver<Message>) {
-    let (recorder, events) = Recorder::new();
+    let (recorder, events) = Recorder::new(100);
     recorder.look(looking);
     (recorder, events)
 }
