@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, Sender};
 use std::thread;
 
 use anyhow::Context as _;
-use dbserver::net::listener;
+use dbserver::net::{capacity, listener};
 use dbserver::options::{self, Command, Options};
 use dbserver::watch::flags;
 use dbserver::watch::warning::{complain, warn};
@@ -63,7 +63,7 @@ fn run(options: Options) -> anyhow::Result<()> {
     // What it was told to listen on is a name of its own too.
     let mut allow_hosts = options.allow_hosts.clone();
     allow_hosts.push(host.clone());
-    let (max_connections, log) = (options.max_connections, options.log);
+    let (max_connections, log) = (capacity::at_most(options.max_connections), options.log);
     let config = Config { max_connections, allow_hosts, log, ..Config::default() };
 
     let scribe = flags::begin(&options, &config, address.port())?;

@@ -65,7 +65,7 @@ pub(crate) fn draw(trace: &str) -> anyhow::Result<String> {
                 requests.entry(key).or_default().joined = Some((*t, *batch));
             }
             What::Journaled { batch, sets, .. } => drop(syncs.insert(*batch, (*t, None, *sets))),
-            What::Synced { batch, .. } => {
+            What::Synced { batch, begun: None, .. } => {
                 if let Some(sync) = syncs.get_mut(batch) {
                     sync.1 = Some(*t);
                 }

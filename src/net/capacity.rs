@@ -13,6 +13,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::thread::available_parallelism;
 
 use rustix::process::{Resource, Rlimit, getrlimit, getuid, setrlimit};
@@ -32,8 +33,12 @@ struct Supply {
 
 /// `wanted` connections, or as many as there is room for, which is one at least. Raises the limit on
 /// open files as far as the system lets us.
-pub(crate) fn at_most(wanted: usize) -> usize {
-    let (room, name) = tightest(&supplies());
+///
+/// The system is asked once: what this process takes later, in other threads say, is allowed for.
+#[must_use]
+pub fn at_most(wanted: usize) -> usize {
+    static ROOM: OnceLock<(usize, &str)> = OnceLock::new();
+    let (room, name) = *ROOM.get_or_init(|| tightest(&supplies()));
     if room < wanted {
         warn(format_args!(
             "the system's limit on {name} leaves room for {room} connections, not {wanted}"

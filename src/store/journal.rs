@@ -28,7 +28,7 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::lock::lock;
 use crate::store::data_file::DataFile;
@@ -37,7 +37,7 @@ use crate::store::map::Map;
 use crate::store::record;
 use crate::store::replay::Replayed;
 use crate::store::snapshot::Size;
-use crate::store::writer::{Lines, Writer};
+use crate::store::writer::{Lines, Unsynced, Writer};
 use crate::watch::stage::{Stage, reached};
 
 /// When a set is safe from a loss of power. It is always safe from the death of the process.
@@ -165,11 +165,14 @@ impl Journal {
     pub(crate) fn sync(&self, map: &Map) -> io::Result<()> {
         let _syncing = lock(&self.syncing);
         let unsynced = self.writer().take_unsynced();
-        if let Some(file) = unsynced
-            && file.sync().is_err()
-        {
-            // The error is of interest only where the rewrite fails too, and that has its own.
-            self.writer().sync_failed(&file);
+        if let Some((file, Unsynced { batch, sets, bytes, at })) = unsynced {
+            let begun = Some(Instant::now());
+            if file.sync().is_err() {
+                // The error is of interest only where the rewrite fails too, and that has its own.
+                self.writer().sync_failed(&file);
+            } else if sets > 0 {
+                reached(Stage::Synced { batch, sets, bytes, at, begun });
+            }
         }
         let mut writer = self.writer();
         if writer.is_trusted() { Ok(()) } else { writer.start_over(map) }

@@ -25,6 +25,7 @@
 
 use std::cmp::Ordering;
 use std::io;
+use std::mem;
 use std::time::Duration;
 
 use crate::store::beside::Replacement;
@@ -55,7 +56,20 @@ pub(crate) struct Writer {
     trusted: bool,
     /// Whether something was appended since the last sync.
     dirty: bool,
+    /// The answered part of that.
+    unsynced: Unsynced,
     rewrite: Retry,
+}
+
+/// Sets that were answered and are not synced.
+#[derive(Debug, Default)]
+pub(crate) struct Unsynced {
+    /// The number of the last batch of them.
+    pub(crate) batch: u64,
+    pub(crate) sets: usize,
+    pub(crate) bytes: usize,
+    /// Where in the file their lines begin.
+    pub(crate) at: u64,
 }
 
 /// The lines of a batch.
@@ -76,6 +90,7 @@ impl Writer {
             records: replayed.records,
             trusted: true,
             dirty: false,
+            unsynced: Unsynced::default(),
             rewrite: Retry::after(REWRITE_AGAIN),
         }
     }
@@ -92,6 +107,9 @@ impl Writer {
         }
         let result = self.append(lines, is_synced, map.len());
         if result.is_ok() {
+            if !is_synced {
+                self.unsynced.add(lines, self.length);
+            }
             self.length += lines.bytes.len() as u64;
             self.records += lines.sets as u64;
         } else if !self.trusted {
@@ -118,7 +136,7 @@ impl Writer {
         reached(Stage::Journaled { batch, lines, sets, at, records, keys });
         if is_synced {
             writer.sync()?;
-            reached(Stage::Synced { batch, sets, bytes: lines.len(), at });
+            reached(Stage::Synced { batch, sets, bytes: lines.len(), at, begun: None });
         }
         attempt.is_kept = true;
         Ok(())
@@ -143,11 +161,12 @@ impl Writer {
         result
     }
 
-    /// What has to be synced, if anything. The caller does that, and needs no lock for it.
-    pub(crate) fn take_unsynced(&mut self) -> Option<OpenFile> {
+    /// What has to be synced, if anything, and whose sets that makes safe. The caller does it, and needs no
+    /// lock for it.
+    pub(crate) fn take_unsynced(&mut self) -> Option<(OpenFile, Unsynced)> {
         let is_due = self.dirty && self.trusted;
         self.dirty &= !is_due;
-        is_due.then(|| self.data.file().clone())
+        is_due.then(|| (self.data.file().clone(), mem::take(&mut self.unsynced)))
     }
 
     /// What came from [`Writer::take_unsynced`] could not be synced. All of it was answered, so nothing
@@ -232,7 +251,7 @@ impl Writer {
         self.data.become_replacement(replacement)?;
         snapshot.say(FileStep::Renamed, None);
         (self.length, self.records) = (snapshot.bytes, snapshot.records);
-        self.dirty = false;
+        (self.dirty, self.unsynced) = (false, Unsynced::default());
         // A rename that may not last is as good as no file: see the second rule above.
         self.trusted = false;
         self.data.sync_folder()?;
@@ -255,6 +274,18 @@ impl Writer {
 
     pub(crate) fn is_trusted(&self) -> bool {
         self.trusted
+    }
+}
+
+impl Unsynced {
+    /// These lines, which begin at `at`, are not synced either.
+    fn add(&mut self, lines: Lines<'_>, at: u64) {
+        if self.sets == 0 {
+            self.at = at;
+        }
+        self.batch = lines.batch;
+        self.sets += lines.sets;
+        self.bytes += lines.bytes.len();
     }
 }
 

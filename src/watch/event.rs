@@ -109,16 +109,19 @@ pub enum What {
         /// How many keys there were before: at least so many of the records are live.
         keys: usize,
     },
-    /// It is on the disk.
+    /// It is on the disk. Without `c` and `r`, this was a sync in the background, for all batches since the last.
     Synced {
-        /// The number of the batch.
+        /// The number of the batch, or of the last one.
         batch: u64,
-        /// How many sets it has.
+        /// How many sets are on the disk now that were not.
         sets: usize,
         /// How many bytes their lines have.
         n: usize,
         /// Where in the file they begin.
         at: u64,
+        /// The `t` at which a sync in the background began. Any other begins with `journaled`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        begun: Option<u64>,
     },
     /// The answer is ready.
     Answered {

@@ -55,7 +55,9 @@ impl What {
             Stage::Journaled { batch, lines, sets, at, records, keys } => {
                 What::Journaled { batch, sets, n: lines.len(), at, records, keys }
             }
-            Stage::Synced { batch, sets, bytes, at } => What::Synced { batch, sets, n: bytes, at },
+            Stage::Synced { batch, sets, bytes, at, begun } => {
+                What::Synced { batch, sets, n: bytes, at, begun: begun.map(since) }
+            }
             Stage::Answered { status, bytes, body, close } => What::Answered {
                 status: status.get(..3).and_then(|code| code.parse().ok()).unwrap_or_default(),
                 n: bytes.len(),

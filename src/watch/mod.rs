@@ -23,7 +23,9 @@
 //!   `closed`) or not at all, and then counted in a `lost` line. Several requests in one packet have one
 //!   `bytes_read`, with the `r` of the first; several answers in one write have one `written`, with the `r` of the last.
 //! - `joined` says in which batch a set waits; `journaled` and `synced` come once for each batch, from the set that
-//!   leads it, and before any of its sets is `answered`. `locked` then comes from the leader too, for each.
+//!   leads it, and before any of its sets is `answered`. `locked` then comes from the leader too, for each. With
+//!   `--sync 100ms` or `never` there is a `synced` now and then, or at the end, for all batches since the last
+//!   up to `batch`: it has no `c`, and `begun`.
 //! - A connection that there was no slot for is `opened`, `answered` 503 and `closed` as `refused`.
 //! - A compaction is `file` with `step` `compacting`, `copied`, `synced`, `renamed`, `replaced`, or at any point
 //!   `failed`. `opened` is its first line where there is a file and somebody looks in time.

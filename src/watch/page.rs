@@ -6,6 +6,8 @@
 //! | `GET /events` | the events as they happen, as Server-Sent Events (HTML Standard §9.2): `data: ` and a line of [`crate::watch::event`] |
 //! | anything else | 404 or 405 and a sentence |
 //!
+//! HEAD gets the head of what GET gets (RFC 9110 §9.3.2).
+//!
 //! It shows keys and values, so it is for the user of this machine alone:
 //!
 //! 1. It listens on loopback, whatever `--host` says, and answers under the names of [`crate::http::access`] only.
@@ -62,6 +64,7 @@ const FILES: [File; 16] = [
 const HTML: &str = "text/html; charset=utf-8";
 const LINES: &str = "application/json; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
 
 /// A file that a browser may have.
 struct File {
@@ -173,28 +176,32 @@ impl Drop for Place {
 fn visit(stream: &TcpStream, place: Place) -> io::Result<()> {
     let mut socket = Socket::new(stream);
     let mut input = Input::default();
-    let bytes = match read(&mut socket, &mut input)? {
-        Ok(request) => match answer(&request) {
-            Ok(Answer::File(file)) => file_bytes(file, request.method != "HEAD"),
-            Ok(Answer::Sentence(status, sentence)) => sentence_bytes(status, sentence),
-            Ok(Answer::Events) => {
-                let page = Arc::clone(&place.page);
-                match Place::take(&page, |page| &page.watchers, WATCHERS) {
-                    Some(_watcher) => {
-                        drop(place);
-                        let head = format!(
-                            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n{FIELDS}\r\n"
-                        );
-                        return watcher::serve(&mut socket, &page.scribe, &head);
-                    }
-                    None => sentence_bytes("503 Service Unavailable", ENOUGH),
-                }
-            }
-            Err(refusal) => refusal_bytes(&refusal),
-        },
-        Err(refusal) => refusal_bytes(&refusal),
+    let (answer, with_body) = match read(&mut socket, &mut input)? {
+        Ok(request) => (answer(&request), request.method != "HEAD"),
+        Err(refusal) => (Err(refusal), true),
     };
-    socket.write(&bytes, WRITE_TIME)?;
+    let response = match answer {
+        Ok(Answer::File(File { media, content, .. })) => response("200 OK", media, content),
+        Ok(Answer::Sentence(status, sentence)) => response(status, TEXT, sentence),
+        Ok(Answer::Events) if with_body => {
+            let page = Arc::clone(&place.page);
+            match Place::take(&page, |page| &page.watchers, WATCHERS) {
+                Some(_watcher) => {
+                    drop(place);
+                    return watcher::serve(&mut socket, &page.scribe, &events_head());
+                }
+                None => response("503 Service Unavailable", TEXT, ENOUGH),
+            }
+        }
+        Ok(Answer::Events) => events_head(),
+        Err(refusal) => {
+            let (status, sentence) = refusal.response();
+            response(status.text(), TEXT, &sentence)
+        }
+    };
+    let head = response.find("\r\n\r\n").map_or(response.len(), |end| end + 4);
+    let sent = if with_body { response.len() } else { head };
+    socket.write(&response.as_bytes()[..sent], WRITE_TIME)?;
     socket.linger(input.space());
     Ok(())
 }
@@ -239,10 +246,7 @@ fn answer(request: &Request<'_>) -> Result<Answer, Refusal> {
         None if request.path == "/events" => {
             // Programs say nothing of this; a browser that opens the address says "none".
             match request.browser.site {
-                None | Some(b"same-origin") if request.method == "GET" => Ok(Answer::Events),
-                None | Some(b"same-origin") => {
-                    Ok(Answer::Sentence("405 Method Not Allowed", ONLY_READS))
-                }
+                None | Some(b"same-origin") => Ok(Answer::Events),
                 Some(_) => Err(Refusal::OtherSite),
             }
         }
@@ -254,27 +258,15 @@ const ENOUGH: &str = "There are enough watchers: close one of them.";
 const ONLY_READS: &str = "This is only to be looked at: use GET.";
 const NOT_HERE: &str = "There is nothing here: the page is at /, its events are at /events.";
 
-fn refusal_bytes(refusal: &Refusal) -> Vec<u8> {
-    let (status, sentence) = refusal.response();
-    sentence_bytes(status.text(), &sentence)
+fn events_head() -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n{FIELDS}\r\n")
 }
 
-fn sentence_bytes(status: &str, sentence: &str) -> Vec<u8> {
+fn response(status: &str, media: &str, content: &str) -> String {
     let allow = if status.starts_with("405") { "Allow: GET, HEAD\r\n" } else { "" };
-    let length = sentence.len();
-    format!(
-        "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\n{FIELDS}{allow}\
-         Content-Length: {length}\r\n\r\n{sentence}"
-    )
-    .into_bytes()
-}
-
-fn file_bytes(file: &File, with_body: bool) -> Vec<u8> {
-    let File { media, content, .. } = file;
     let length = content.len();
-    let content = if with_body { content } else { "" };
     format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: {media}\r\n{FIELDS}Content-Length: {length}\r\n\r\n{content}"
+        "HTTP/1.1 {status}\r\nContent-Type: {media}\r\n{FIELDS}{allow}\
+         Content-Length: {length}\r\n\r\n{content}"
     )
-    .into_bytes()
 }

@@ -6,14 +6,17 @@
 //!    ([`crate::watch::scribe`]) is not waited for.
 //! 2. A request is recorded whole or not at all. That is decided at its first byte, when room is set
 //!    aside for the events that a request has ([`ROOM`]). A request of many packets is given more, or its
-//!    further packets are told as one. What finds no room is counted, and the count is told.
+//!    further packets are told as one. What finds no room is counted, and the count is told; with it goes
+//!    all that comes up to the next packet that begins with a request.
 //! 3. The beginning and the end of a connection are recorded together or not at all, whatever becomes of its
 //!    requests; what happens to the file is always recorded.
-//! 4. Where nobody looks, a stage costs a load and a branch more than without a recorder. What has to
-//!    be known when somebody comes to look is kept: who is connected, how large the file is.
+//! 4. What is not recorded passes by ([`ATTENDS`]): each of its stages costs a call and a look, and shares
+//!    nothing with other processors. Its answers are counted where they are written. It is the same where
+//!    nobody looks; only what has to be known when somebody comes to look is kept: who is connected, how
+//!    large the file is.
 //!
 //! Room is given back when events have been handed on, and not faster than a reader can take them. So a
-//! flood costs the server little: most of its requests are only counted.
+//! flood costs the server little: most of its requests pass by.
 //!
 //! The naive version drops whichever event finds the queue full, and its pictures show requests that
 //! never end.
@@ -61,11 +64,9 @@ struct Here {
     r: u64,
     /// Whether the connection is recorded.
     is_known: bool,
-    /// Whether something of the request that is under way has been recorded.
-    is_begun: bool,
-    /// Whether what passes by was wanted, and whether a request that does has begun.
+    now: Now,
+    /// Whether somebody looked when the first byte of what is there now came.
     is_wanted: bool,
-    is_half: bool,
     /// For how many events there is room left that was set aside.
     room: i64,
     /// Answers since the last write, and how many of them were recorded.
@@ -75,6 +76,16 @@ struct Here {
     untold: Vec<u8>,
     untold_bytes: usize,
     lost: u64,
+}
+
+/// What becomes of the request that is under way.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Now {
+    /// None is.
+    #[default]
+    Nothing,
+    Recorded,
+    Lost,
 }
 
 thread_local! {
@@ -160,8 +171,9 @@ impl Recorder {
                     self.send(here, Some(here.r), stage);
                 }
             }
-            Stage::Synced { batch, .. } => {
-                if looking && batch <= self.wanted_batch.load(Relaxed) {
+            Stage::Synced { batch, begun, .. } => {
+                let is_wanted = begun.is_some() || batch <= self.wanted_batch.load(Relaxed);
+                if looking && is_wanted {
                     self.send(here, Some(here.r), stage);
                 }
             }
@@ -203,7 +215,7 @@ impl Recorder {
         if here.is_known {
             self.send(here, None, stage);
         }
-        here.lost += u64::from(here.is_half && here.is_wanted);
+        here.lost += u64::from(here.now == Now::Lost && here.is_wanted);
         self.lost_requests.fetch_add(here.lost, Relaxed);
         self.room.give(here.room);
         *here = Here::default();
@@ -213,11 +225,11 @@ impl Recorder {
     fn bytes_read(&self, here: &mut Here, bytes: &[u8], unread: usize, looking: bool) {
         let begins = unread == 0;
         if begins {
-            (here.is_begun, here.is_wanted) = (false, looking);
+            (here.now, here.is_wanted) = (Now::Nothing, looking);
             ATTENDS.set(looking && here.is_known);
         }
         if !self.is_recorded(here) {
-            here.is_half = true;
+            here.now = Now::Lost;
             return;
         }
         here.untold_bytes += bytes.len();
@@ -234,7 +246,7 @@ impl Recorder {
             here.recorded_answers += 1;
             here.answers += 1;
             here.r += 1;
-            here.is_begun = false;
+            here.now = Now::Nothing;
         } else {
             here.count(1);
         }
@@ -249,7 +261,7 @@ impl Recorder {
         if here.lost > 0 {
             self.lost_requests.fetch_add(std::mem::take(&mut here.lost), Relaxed);
         }
-        if here.room > 0 && !here.is_begun {
+        if here.room > 0 && here.now != Now::Recorded {
             self.room.give(std::mem::take(&mut here.room));
         }
     }
@@ -257,10 +269,10 @@ impl Recorder {
     /// Whether the request that is under way is recorded. If it has just begun, decides it: where there is
     /// no room, it passes by, and with it whatever comes up to a read that begins with a request.
     fn is_recorded(&self, here: &mut Here) -> bool {
-        if ATTENDS.get() && !here.is_begun {
-            here.is_begun = self.has_room(here, ROOM, 0);
-            here.is_half = !here.is_begun;
-            ATTENDS.set(here.is_begun);
+        if ATTENDS.get() && here.now == Now::Nothing {
+            let has_room = self.has_room(here, ROOM, 0);
+            here.now = if has_room { Now::Recorded } else { Now::Lost };
+            ATTENDS.set(has_room);
         }
         ATTENDS.get()
     }
@@ -313,7 +325,9 @@ impl Here {
         self.r += passed;
         self.answers += passed;
         self.lost += if self.is_wanted { passed } else { 0 };
-        self.is_half &= passed == 0;
+        if passed > 0 {
+            self.now = Now::Nothing;
+        }
     }
 }
 

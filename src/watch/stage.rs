@@ -17,7 +17,8 @@
 //!    what it knows in a `thread_local!`.
 //! 2. A batch is reported by the thread that writes for all (see [`crate::store::journal`]): once
 //!    [`Stage::Journaled`] and [`Stage::Synced`], and [`Stage::Locked`] for each of its pairs. At the start, the
-//!    replay reports [`Stage::Locked`] too, on a thread that has no connection.
+//!    replay reports [`Stage::Locked`] too, on a thread that has no connection; so does whoever syncs in the
+//!    background, [`Stage::Synced`].
 //! 3. An observer runs where it is called, and that may be under a lock. It must not block, and it
 //!    must not call the server.
 //!
@@ -106,16 +107,19 @@ pub enum Stage<'a> {
         /// How many keys there were before.
         keys: usize,
     },
-    /// It is on the disk.
+    /// It is on the disk. Where sets are answered before that (`--sync 100ms`), this is one sync for all
+    /// batches since the last one.
     Synced {
-        /// The number of the batch.
+        /// The number of the batch, or of the last one.
         batch: u64,
-        /// How many sets it has.
+        /// How many sets are on the disk now that were not.
         sets: usize,
         /// How many bytes.
         bytes: usize,
         /// Where in the file they begin, in bytes.
         at: u64,
+        /// When the sync began, if it was in the background.
+        begun: Option<Instant>,
     },
     /// A request has its answer, which is not written yet.
     Answered {

@@ -65,7 +65,7 @@ impl<W> Trace<W> {
     }
 
     fn add(&mut self, event: &Event) {
-        let Some((stage, rest)) = in_words(&event.what) else {
+        let Some((stage, rest)) = in_words(event) else {
             return;
         };
         let request = match (event.c, event.r) {
@@ -117,8 +117,8 @@ impl<W: Write + Send> Sink for Trace<W> {
 }
 
 /// A stage's name, and what there is to say of it.
-fn in_words(what: &What) -> Option<(&'static str, String)> {
-    Some(match what {
+fn in_words(event: &Event) -> Option<(&'static str, String)> {
+    Some(match &event.what {
         What::Hello(_) => return None,
         What::Opened { peer } => ("opened", peer.clone()),
         What::BytesRead { n, text } => ("bytes_read", format!("{}: {text}", bytes(*n))),
@@ -140,8 +140,12 @@ fn in_words(what: &What) -> Option<(&'static str, String)> {
             let at = thousands(*at);
             ("journaled", format!("batch {batch}: {}, {} at {at}", plural(*sets, "set"), bytes(*n)))
         }
-        What::Synced { batch, sets, .. } => {
+        What::Synced { batch, sets, begun: None, .. } => {
             ("synced", format!("batch {batch}: {}", plural(*sets, "set")))
+        }
+        What::Synced { batch, sets, begun: Some(begun), .. } => {
+            let (sets, time) = (plural(*sets, "set"), thousands((event.t - begun) / 1000));
+            ("synced", format!("up to batch {batch}: {sets}, in the background, {time} µs"))
         }
         What::Answered { status, n, close, sentence } => {
             let last = if *close { ", the last one" } else { "" };

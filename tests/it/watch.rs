@@ -153,7 +153,7 @@ fn a_set_and_a_get_leave_a_line_for_each_stage() {
         What::Decoded { key: "a".into(), value: Some("b c".into()) },
         What::Joined { batch: 1, leads: true },
         What::Journaled { batch: 1, sets: 1, n: line, at: 0, records: 1, keys: 0 },
-        What::Synced { batch: 1, sets: 1, n: line, at: 0 },
+        What::Synced { batch: 1, sets: 1, n: line, at: 0, begun: None },
         What::Decoded { key: "a".into(), value: None },
         What::Closed { why: Why::Client },
     ] {
@@ -298,6 +298,71 @@ fn parallel_sets_share_batches_and_none_is_answered_before_its_sync() {
     for (batch, sets) in synced {
         assert_eq!(joined.values().filter(|&&of| of == batch).count(), sets, "batch {batch}");
     }
+}
+
+/// Checks that the syncs in the background cover these sets without a gap, each after its answer.
+fn assert_synced_in_the_background(events: &[Event], all: usize) {
+    let (mut end, mut sets, mut answered) = (0, 0, 0);
+    let mut journaled: Vec<(u64, usize)> = Vec::new();
+    for event in events {
+        match event.what {
+            What::Journaled { batch, sets, .. } => journaled.push((batch, sets)),
+            What::Answered { .. } => answered += 1,
+            What::Synced { batch, sets: more, n, at, begun } => {
+                assert_eq!((event.c, event.r, at), (None, None, end), "{event:?}");
+                assert!(begun.is_some_and(|begun| begun <= event.t), "{event:?}");
+                assert!(n > 0 && more > 0, "{event:?}");
+                (end, sets) = (end + n as u64, sets + more);
+                let of_it = journaled.iter().filter(|(number, _)| *number <= batch);
+                assert_eq!(of_it.map(|(_, sets)| sets).sum::<usize>(), sets, "{event:?}");
+            }
+            _ => {}
+        }
+    }
+    assert_eq!((sets, answered), (all, all));
+}
+
+#[test]
+fn a_sync_in_the_background_tells_which_sets_it_made_safe() {
+    let watched = Watched::start(&["--sync", "300ms", "--trace"]);
+    let mut wire = watched.server.connect();
+    for number in 0..5 {
+        assert_eq!(wire.get(&format!("/set?a=value{number}")).status, 200);
+    }
+    let is_synced = |event: &Event| matches!(event.what, What::Synced { .. });
+    let first = watched.events_until(is_synced);
+    let What::Synced { batch, .. } = first.iter().find(|event| is_synced(event)).unwrap().what
+    else {
+        unreachable!()
+    };
+    assert_eq!(wire.get("/set?a=last").status, 200);
+    watched.events_until(|event| match event.what {
+        What::Synced { batch: later, .. } => later > batch,
+        _ => false,
+    });
+    let stderr = Arc::clone(&watched.server.stderr);
+    let data = watched.server.data();
+    let length = fs::metadata(data).unwrap().len();
+    let events = watched.stop();
+    assert_synced_in_the_background(&events, 6);
+    let ends = events.iter().filter_map(|event| match event.what {
+        What::Synced { n, at, .. } => Some(at + n as u64),
+        _ => None,
+    });
+    assert_eq!(ends.max(), Some(length));
+    let words = stderr.lock().unwrap().clone();
+    assert!(words.contains("synced      up to batch 6: "), "{words}");
+}
+
+#[test]
+fn without_syncs_there_is_one_at_the_end() {
+    let watched = Watched::start(&["--sync", "never"]);
+    for number in 0..3 {
+        assert_eq!(watched.server.get(&format!("/set?a=value{number}")).status, 200);
+    }
+    let events = watched.stop();
+    assert_synced_in_the_background(&events, 3);
+    assert_eq!(names(&events).iter().filter(|name| *name == "synced").count(), 1);
 }
 
 #[test]
@@ -573,6 +638,56 @@ fn the_page_is_for_this_machine_and_its_own_origin() {
 }
 
 #[test]
+fn head_gets_the_head_of_what_get_gets() {
+    let watched = Watched::start(&["--memory"]);
+    let page = watched.page();
+    let ask = |method: &str, target: &str, host: &str| {
+        let mut wire = Wire::connect(page);
+        wire.send(format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        wire
+    };
+    let (media, stream) = ("text/html; charset=utf-8", "text/event-stream");
+    let sentence = "text/plain; charset=utf-8";
+    for (target, host, status, media) in [
+        ("/", "localhost", 200, media),
+        ("/events", "localhost", 200, stream),
+        ("/nothing", "localhost", 404, sentence),
+        ("/", "evil.example", 403, sentence),
+    ] {
+        // All that comes up to the end of the connection.
+        let head = ask("HEAD", target, host).rest();
+        let head = String::from_utf8(head).unwrap();
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{target}: {head}");
+        assert!(head.contains(&format!("\r\nContent-Type: {media}\r\n")), "{target}: {head}");
+        assert!(
+            head.find("\r\n\r\n") == Some(head.len() - 4),
+            "{target}: more than a head: {head}"
+        );
+        if target != "/events" {
+            let got = ask("GET", target, host).answer();
+            assert_eq!(got.head.trim_end(), head.trim_end(), "{target}");
+        }
+    }
+    // It is no watcher: there is room for four.
+    let _watchers: Vec<Watcher> = (0..4).map(|_| Watcher::connect(page)).collect();
+}
+
+#[test]
+fn the_first_line_says_how_many_connections_there_can_be() {
+    let watched = Watched::start(&["--memory", "--max-connections", "1000000"]);
+    let said = wait_for("the warning", || {
+        let stderr = watched.server.stderr.lock().unwrap().clone();
+        let said = stderr.split("leaves room for ").nth(1)?.split(' ').next()?.parse::<usize>();
+        Some(said.unwrap())
+    });
+    let warnings = watched.server.stderr.lock().unwrap().matches("leaves room for").count();
+    assert_eq!(warnings, 1);
+    let events = watched.stop();
+    let What::Hello(Hello { limits, .. }) = &events[0].what else { panic!("{:?}", events[0]) };
+    assert_eq!(limits.connections, said);
+}
+
+#[test]
 fn there_are_four_watchers_and_whoever_leaves_makes_room() {
     let watched = Watched::start(&["--memory"]);
     let page = watched.page();
@@ -754,5 +869,5 @@ fn an_observer_of_ones_own_is_told_of_each_request() {
     let mut wire = Wire::connect(address);
     assert_eq!(wire.get("/get?key=a").status, 404);
     let line = lines.next().unwrap().unwrap();
-    assert!(line.trim_start().starts_with("1 requests took less than "), "{line}");
+    assert!(line.starts_with("answered after "), "{line}");
 }

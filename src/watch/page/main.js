@@ -29,7 +29,7 @@ function show(count) {
     const words = sentence(event, model);
     if (words) said.push(words);
   });
-  const chosen = new Set([...said.filter((it) => /^(Batch|The file)/.test(it)).slice(-SYNCS), ...said.slice(-SPOKEN)]);
+  const chosen = new Set([...said.filter((it) => /^(Batch|In the background|The file)/.test(it)).slice(-SYNCS), ...said.slice(-SPOKEN)]);
   if (said.length > 0) say(said.filter((it) => chosen.has(it)));
 }
 

@@ -74,9 +74,16 @@ const changes = {
     // How many of the new lines have new keys is not told: at most all of them.
     const keys = Math.min(event.records, event.keys + event.sets);
     model.file = { bytes: event.at + event.n, records: event.records, keys };
+    // Unless its sets are answered before they are on the disk, they wait for the sync.
+    if (model.hello && model.hello.sync !== "always") batch(model, event.batch).done = event.t;
   },
   synced(model, event) {
-    Object.assign(batch(model, event.batch), { synced: event.t, count: event.sets });
+    if (event.begun === undefined) {
+      Object.assign(batch(model, event.batch), { synced: event.t, done: event.t, count: event.sets });
+      return;
+    }
+    // In the background: for all batches up to this one.
+    for (const it of model.batches.values()) if (it.batch <= event.batch) it.safe ??= event.t;
   },
   answered(model, event) {
     const at = lane(model, event.c);

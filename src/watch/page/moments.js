@@ -1,6 +1,6 @@
 // The moments: six things that the tutorial talks about. Each asks for a bet before it shows what happened, as
 // one remembers an answer that one was wrong about. What is shown was recorded on this server, by
-// `cargo run --example record_moments`.
+// `cargo run --example moments -- record`.
 
 export const MOMENTS = {
   3: {

@@ -34,8 +34,8 @@ export function chrome(events) {
     if (e === "opened") out.push({ ph: "M", name: "thread_name", pid: 1, tid: c, args: { name: `c${c} ${event.peer}` } });
     if (e === "bytes_read" && !begun.has(`${c}/${r}`)) begun.set(`${c}/${r}`, t);
     if (e === "journaled") journaled.set(event.batch, t);
-    if (e === "synced" && journaled.has(event.batch)) {
-      const from = journaled.get(event.batch);
+    const from = event.begun ?? journaled.get(event.batch);
+    if (e === "synced" && from !== undefined) {
       out.push({ ph: "X", name: `sync, ${event.sets} sets`, pid: 2, tid: 0, ts: micros(from), dur: micros(t - from), args });
     } else if (e === "answered") {
       const from = begun.get(`${c}/${r}`) ?? t;

@@ -141,14 +141,15 @@ function stage(event, it) {
 
 function batch(it) {
   const waits = it.sets.slice(0, 32).map((set) => {
-    const end = it.synced ?? null;
-    const waited = end === null ? "waits" : time(end - set.t);
+    const waited = it.done === undefined ? "waits" : time(it.done - set.t);
     return make("li", { "data-leads": set.leads }, `c${set.c}${set.leads ? " writes for all" : ""}: ${waited}`);
   });
   const hidden = it.sets.length - waits.length;
   if (hidden > 0) waits.push(make("li", {}, `and ${hidden} more`));
   const count = it.count ?? it.sets.length;
   const state = it.synced !== undefined ? `one append, one sync of ${time(it.synced - (it.journaled ?? it.synced))}` :
+    it.safe !== undefined ? `one append; on the disk ${time(it.safe - (it.journaled ?? it.safe))} later` :
+    it.done !== undefined ? "appended and answered, and not on the disk yet" :
     it.journaled !== undefined ? "appended, and being synced …" : "open: others may join";
   return make("li", { class: "batch", "data-batch": it.batch },
     make("h3", {}, `Batch ${it.batch}: ${count} set${count === 1 ? "" : "s"}`), make("p", {}, state),

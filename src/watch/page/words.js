@@ -33,6 +33,10 @@ const sentences = {
       `It has ${time(Math.max(0, left))} more, and further bytes do not change that.`;
   },
   synced(event, model) {
+    if (event.begun !== undefined) {
+      return `In the background: ${many(event.sets, "set")}, up to batch ${event.batch}, ${event.sets === 1 ? "is" : "are"} ` +
+        `on the disk now; the sync took ${time(event.t - event.begun)}.`;
+    }
     const it = model.batches.get(event.batch);
     const took = it?.journaled === undefined ? "" : `, which took ${time(event.t - it.journaled)}`;
     return `Batch ${event.batch}: ${many(event.sets, "set")} ${event.sets === 1 ? "has" : "share"} one sync${took}.`;

@@ -158,7 +158,7 @@ fn all_room_comes_back() {
     recorder.note(Stage::Joined { batch: 1, leads: true });
     let (batch, lines, sets) = (1, b"{}\n".as_slice(), 40);
     recorder.note(Stage::Journaled { batch, lines, sets, at: 0, records: 40, keys: 0 });
-    recorder.note(Stage::Synced { batch, sets, bytes: 3, at: 0 });
+    recorder.note(Stage::Synced { batch, sets, bytes: 3, at: 0, begun: None });
     for shard in 0..40 {
         recorder.note(Stage::Locked { shard });
     }
@@ -213,7 +213,7 @@ fn the_batch_of_a_set_that_is_there_is_there_whoever_writes_it() {
     for batch in [7, 8] {
         let (lines, sets) = (b"{}\n".as_slice(), 1);
         recorder.note(Stage::Journaled { batch, lines, sets, at: 0, records: 1, keys: 0 });
-        recorder.note(Stage::Synced { batch, sets, bytes: 3, at: 0 });
+        recorder.note(Stage::Synced { batch, sets, bytes: 3, at: 0, begun: None });
     }
     let wanted = ["opened", "opened", "1:bytes_read", "1:joined", "1:journaled", "1:synced"];
     assert_eq!(drain(&events).0, wanted);
