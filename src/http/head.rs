@@ -95,8 +95,10 @@ impl HeadSearch {
         if self.searched - self.start > max_bytes {
             return Err(if self.has_line { Refusal::FieldsTooLarge } else { Refusal::LineTooLong });
         }
+        // Whole lines only: what is wrong with an unfinished one is told when it ends, in whatever
+        // pieces it comes.
         if head.is_none() && more_lines {
-            request::check_lines(&mut input[self.start..])?;
+            request::check_lines(&mut input[self.start..self.line])?;
         }
         Ok(head)
     }
@@ -155,6 +157,19 @@ mod tests {
             let got = HeadSearch::default().look(&mut input.to_vec(), MAX);
             assert_eq!(got, Err(refusal), "{}", input.escape_ascii());
         }
+    }
+
+    #[test]
+    fn refuses_a_line_when_it_ends_in_one_piece_or_byte_by_byte() {
+        let lines = b"GET / HTTP/1.1\r\nHost} a\r\n";
+        let unended = &lines[..lines.len() - 1];
+        assert_eq!(HeadSearch::default().look(&mut unended.to_vec(), MAX), Ok(None));
+        assert_eq!(HeadSearch::default().look(&mut lines.to_vec(), MAX), Err(Refusal::BadField));
+        let mut search = HeadSearch::default();
+        for end in 1..lines.len() {
+            assert_eq!(search.look(&mut lines[..end].to_vec(), MAX), Ok(None), "{end}");
+        }
+        assert_eq!(search.look(&mut lines.to_vec(), MAX), Err(Refusal::BadField));
     }
 
     #[test]

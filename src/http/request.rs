@@ -140,8 +140,7 @@ impl<'b> Request<'b> {
     }
 }
 
-/// Refuses the beginning of a head, some whole lines and perhaps a part of the next, where no request
-/// can come of it.
+/// Refuses the beginning of a head, some whole lines, where no request can come of it.
 ///
 /// # Errors
 /// As [`Request::parse`].

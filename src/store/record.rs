@@ -50,7 +50,15 @@ pub(crate) fn read(line: &[u8]) -> Result<Option<Record<'_>>, serde_json::Error>
         b"" => Ok(None),
         // A `struct` is read from an array too, by the place of its fields.
         [b'[', ..] => Err(serde_json::Error::custom("an array where an object should be")),
-        _ => serde_json::from_slice(line).map(Some),
+        // All of a line is text; serde_json would let any bytes pass in a field that is ignored.
+        _ => match std::str::from_utf8(line) {
+            Ok(line) => serde_json::from_str(line).map(Some),
+            Err(error) => {
+                let column = error.valid_up_to() + 1;
+                let why = format!("not UTF-8 at line 1 column {column}");
+                Err(serde_json::Error::custom(why))
+            }
+        },
     }
 }
 
@@ -108,6 +116,7 @@ mod tests {
             br#"{"key":"a","value":"b"} {"key":"c","value":"d"}"#,
             br#"{"key":"\ud800","value":"b"}"#,
             b"{\"key\":\"\xFF\",\"value\":\"b\"}",
+            b"{\"key\":\"a\",\"value\":\"b\",\"note\":[1,{\"\xFE\":null}]}",
             b"\0",
         ] {
             assert!(read(text).is_err(), "{}", text.escape_ascii());

@@ -46,7 +46,9 @@ fn pairs_that_are_set_together_share_a_write_and_a_sync() {
     let (folder, disk, store) = store(SyncWhen::Always);
     store.set_all([]).unwrap();
     assert_eq!(disk.take_calls(), [""; 0]);
+    assert!(store.is_empty());
     store.set_all([("a", "1"), ("b", "1"), ("a", "2")]).unwrap();
+    assert!(!store.is_empty());
     assert_eq!(disk.take_calls(), ["append data", "sync data"]);
     assert_eq!(store.0.map.value("a").as_deref(), Some("2"));
     disk.fail("append data", Fault::Half);
@@ -68,6 +70,11 @@ fn a_compaction_that_failed_is_not_tried_again_at_once() {
         store.set("a", &number.to_string()).unwrap();
     }
     wait_for(&disk, "append new", 1);
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while lock(&store.0.last_compaction).thread.as_ref().is_some_and(|it| !it.is_finished()) {
+        assert!(Instant::now() < deadline, "the compaction never ended: {disk:?}");
+        thread::sleep(Duration::from_millis(1));
+    }
     for number in 100..200 {
         store.set("a", &number.to_string()).unwrap();
     }

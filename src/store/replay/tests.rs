@@ -7,6 +7,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::store::disk::faulty::{Fault, FaultyDisk};
 use crate::store::disk::{Disk, RealDisk};
 
 type Pairs = Vec<(String, String)>;
@@ -60,7 +61,8 @@ fn damage_in_the_middle_is_reported_and_left_alone() {
         let mut damaged = whole.clone();
         damaged[second + offset] = 0;
         let error = replayed(&path, &damaged).unwrap_err().to_string();
-        assert!(error.contains("data.jsonl, line 2,"), "{error}");
+        let place = format!("data.jsonl, line 2, at byte {second},");
+        assert!(error.contains(&place), "{error}");
         assert_eq!(error.matches(" line ").count(), 1, "not which of the two is meant: {error}");
         assert_eq!(fs::read(&path).unwrap(), damaged);
     }
@@ -101,9 +103,12 @@ fn the_first_line_of_an_edited_file_may_be_torn_too() {
 fn somebody_elses_file_is_not_cut() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notes.txt");
-    let error = replayed(&path, b"remember the milk").unwrap_err().to_string();
-    assert!(error.contains("notes.txt, line 1, at byte 0, is not a record"), "{error}");
-    assert_eq!(fs::read(&path).unwrap(), b"remember the milk");
+    // A record on two lines is none: a start that puts it together reads what it would not write.
+    for text in ["remember the milk", "{\"key\":\"a\",\n\"value\":\"b\"}\n"] {
+        let error = replayed(&path, text.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("notes.txt, line 1, at byte 0, is not a record"), "{error}");
+        assert_eq!(fs::read(&path).unwrap(), text.as_bytes());
+    }
 }
 
 #[test]
@@ -149,6 +154,57 @@ fn zeros_are_cut_off_and_what_is_behind_them_is_kept() {
         let aside = folder.path().join(format!("data.jsonl.cut-at-{}", before.len()));
         let wanted = (!behind.is_empty()).then(|| [zeros, behind].concat());
         assert_eq!(fs::read(aside).ok(), wanted, "{}", bytes.escape_ascii());
+    }
+}
+
+/// The end of a missing page may have two zeros, and then tells itself by where in the file it is.
+#[test]
+fn a_page_is_missing_where_zeros_end_at_a_sector_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data.jsonl");
+    let whole = file(20);
+    let lines = whole[..509].iter().rposition(|&byte| byte == b'\n').unwrap() + 1;
+    for (end, is_page) in [(511, false), (512, true), (513, false)] {
+        let place = end - 2;
+        let mut bytes = [&whole[..place], b"\0\0", &whole[end..]].concat();
+        match replayed(&path, &bytes) {
+            Ok((_, after)) => {
+                assert!(is_page, "{end}");
+                assert_eq!(after, whole[..lines], "{end}");
+                let aside = folder.path().join(format!("data.jsonl.cut-at-{place}"));
+                assert_eq!(fs::read(aside).unwrap(), bytes.split_off(place));
+            }
+            Err(error) => assert!(!is_page, "{end}: {error:#}"),
+        }
+    }
+}
+
+#[test]
+fn zeros_are_found_behind_much_that_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data.jsonl");
+    // In the last third of the buffer, and in a later one.
+    for lines in [BUFFER * 3 / 4, BUFFER * 7 / 4].map(|bytes| bytes / file(1).len()) {
+        let whole = file(lines);
+        let (pairs, after) = replayed(&path, &[&whole, &[0; 8][..], b"\n"].concat()).unwrap();
+        assert_eq!((pairs.len(), after.len()), (lines, whole.len()));
+    }
+}
+
+#[test]
+fn a_start_says_which_end_it_could_not_put_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data.jsonl");
+    for end in [&b"{\"key\":"[..], b"{\"key\":\"a\",\"value\":\"b\"}", b"\0\0\0\0"] {
+        let bytes = [&file(1), end].concat();
+        fs::write(&path, &bytes).unwrap();
+        let disk = Arc::new(FaultyDisk::default());
+        let data = DataFile::open(&path, &(Arc::clone(&disk) as Arc<dyn Disk>)).unwrap();
+        disk.watch(|_| Some(Fault::Nothing));
+        let error = format!("{:#}", replay(&data, |_| {}).unwrap_err());
+        assert!(error.starts_with("cannot put the end of "), "{error}");
+        assert!(error.contains("data.jsonl in order: check the disk"), "{error}");
+        assert_eq!(fs::read(&path).unwrap(), bytes);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::store::disk::faulty::{Fault, PAGE};
 use crate::store::journal::SyncWhen;
@@ -126,6 +127,49 @@ fn what_another_program_appends_is_left_alone_and_costs_none_of_our_lines() {
     assert_eq!(rig.after_a_kill(), wanted);
     rig.disk.repair();
     assert_eq!(rig.in_memory(), pairs(&[("a", "1"), ("b", "1")]));
+}
+
+/// Their line gets an end that is ours, and from then on it is no more to be cut than the line itself.
+#[test]
+fn a_set_that_fails_takes_nothing_of_what_another_program_has_appended() {
+    let rig = Rig::new(SyncWhen::Always);
+    rig.set("a", "1").unwrap();
+    let mut file = fs::OpenOptions::new().append(true).open(rig.path()).unwrap();
+    file.write_all(br#"{"key":"theirs","value":"1"}"#).unwrap();
+    let with_theirs = [&fs::read(rig.path()).unwrap()[..], b"\n"].concat();
+    // The first append ends their line, the second is ours.
+    let appends = AtomicUsize::new(0);
+    rig.disk.watch(move |call| {
+        let is_ours = call == "append data" && appends.fetch_add(1, Ordering::Relaxed) > 0;
+        is_ours.then_some(Fault::Half)
+    });
+    rig.set("b", "1").unwrap_err();
+    assert_eq!(
+        fs::read(rig.path()).unwrap().escape_ascii().to_string(),
+        with_theirs.escape_ascii().to_string()
+    );
+    rig.disk.repair();
+    rig.set("b", "1").unwrap();
+    assert_eq!(rig.after_a_kill(), pairs(&[("a", "1"), ("b", "1"), ("theirs", "1")]));
+}
+
+/// What could not be cut off at once makes the file longer than it should be, and nobody else did.
+#[test]
+fn what_was_refused_is_cut_off_as_soon_as_that_is_possible() {
+    let rig = Rig::new(SyncWhen::Always);
+    rig.set("a", "1").unwrap();
+    rig.disk.watch(|call| match call {
+        "append data" => Some(Fault::All),
+        "truncate data" | "append new" => Some(Fault::Nothing),
+        _ => None,
+    });
+    rig.set("b", "1").unwrap_err();
+    assert_eq!(rig.after_a_kill(), pairs(&[("a", "1"), ("b", "1")]), "it could not be cut off");
+    // There is no room for a new file yet.
+    rig.disk.fail("append new", Fault::Nothing);
+    rig.pause_is_over();
+    rig.set("c", "1").unwrap_err();
+    assert_eq!(rig.after_a_kill(), pairs(&[("a", "1")]));
 }
 
 /// The lines are in memory when the sync fails, and may stay there: the next start would read them,
