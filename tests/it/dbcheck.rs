@@ -274,6 +274,17 @@ fn begins_as_a_user_would_with_a_set() {
     assert!(first.len() == 4 && first.iter().all(|head| head.contains(" /set?")), "{first:#?}");
 }
 
+/// Dozens of paths that are not in the spec are asked for, of a server that is silent about each.
+#[test]
+fn silence_about_other_paths_is_waited_for_once() {
+    let program = crate::common::example("bad_server");
+    let command = format!("'{}' --port {{port}} --bug unknown-hangs", program.display());
+    let begun = Instant::now();
+    let (code, stdout, _) = run(&["--cmd", &command, "--only", "serves-no-files"]);
+    assert_eq!(code, Some(0), "{stdout}");
+    assert!(begun.elapsed() < Duration::from_secs(60), "it took {:?}", begun.elapsed());
+}
+
 #[test]
 fn a_server_that_closes_at_once_reaches_a_verdict() {
     reaches_a_verdict(&strange_server(drop));

@@ -367,7 +367,8 @@ fn settings_is_not_set(run: &mut Run) -> Outcome {
     let value = run.fresh("v");
     let (target, _) = run.client.dialect.set(&untouched.key, &value);
     let query = target.split_once('?').map_or("", |(_, query)| query);
-    let ask = run.client.ask(run.client.dialect.method, &format!("/settings?{query}"));
+    let ask =
+        run.client.ask_elsewhere(run.client.dialect.method, &format!("/settings?{query}"));
     run.client.settle();
     let got = run.expect_untouched(&untouched, "it was sent to /settings");
     got.map_err(|stop| stop.after(&ask))

@@ -256,7 +256,7 @@ fn refused_stores_nothing(run: &mut Run) -> Outcome {
         (4, method, target(4).replacen("/set", "/set/more", 1)),
         (5, method, target(5).replacen("/set", "/get", 1)),
     ] {
-        let ask = run.client.ask(method, &target);
+        let ask = run.client.ask_elsewhere(method, &target);
         if ask.is_stored(&run.client.dialect) {
             // It was not refused, so it may have stored; other checks have an opinion of that.
             continue;

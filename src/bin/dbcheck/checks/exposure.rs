@@ -83,7 +83,7 @@ fn serves_no_files(run: &mut Run) -> Outcome {
         listed.push(files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
         for (name, content) in files {
             for target in [format!("/{}", encode(&name)), format!("/get/../{}", encode(&name))] {
-                let ask = run.client.ask("GET", &target);
+                let ask = run.client.ask_elsewhere("GET", &target);
                 brings(&ask, &content, &format!("{name} of the server's folder"))?;
             }
         }
@@ -96,7 +96,7 @@ fn serves_no_files(run: &mut Run) -> Outcome {
     let up = [("../", "/"), ("%2e%2e/", "/"), ("..%2f", "%2f")];
     for (parent, slash) in up {
         let target = format!("/{}etc{slash}passwd", parent.repeat(12));
-        brings(&run.client.ask("GET", &target), &system, "/etc/passwd")?;
+        brings(&run.client.ask_elsewhere("GET", &target), &system, "/etc/passwd")?;
     }
     Ok(Pass::Plainly)
 }
@@ -142,7 +142,7 @@ fn brings(ask: &Exchange, content: &[u8], what: &str) -> Result<(), Stop> {
 
 /// Whether / is no list of a folder's files.
 fn lists_no_folder(run: &Run, folders: &[Vec<String>]) -> Result<(), Stop> {
-    let ask = run.client.ask("GET", "/");
+    let ask = run.client.ask_elsewhere("GET", "/");
     let Some(answer) = ask.answer.as_ref().ok() else { return Ok(()) };
     let body = String::from_utf8_lossy(&answer.body);
     let is_listed = |names: &&Vec<String>| {

@@ -97,16 +97,22 @@ impl Answer {
     }
 }
 
-/// Reads the answer that begins at `start`, if it is whole, or as whole as it will ever be. Interim
-/// responses before it are passed over, however many there are (RFC 9110 §15.2).
-pub(crate) fn read(bytes: &[u8], mut start: usize, to_head: bool, end: End) -> Option<Answer> {
-    loop {
-        let answer = read_one(bytes, start, to_head, end)?;
-        if !answer.is_interim() {
-            return Some(answer);
-        }
+/// Where the answer begins: after the interim responses that are whole, however many there are
+/// (RFC 9110 §15.2).
+pub(crate) fn after_interim(bytes: &[u8], mut start: usize) -> usize {
+    while let Some(answer) = read_one(bytes, start, false, End::Open)
+        && answer.is_interim()
+    {
         start = answer.body_at;
     }
+    start
+}
+
+/// Reads the answer that begins at `start`, if it is whole, or as whole as it will ever be. Interim
+/// responses before it are passed over.
+pub(crate) fn read(bytes: &[u8], start: usize, to_head: bool, end: End) -> Option<Answer> {
+    let answer = read_one(bytes, after_interim(bytes, start), to_head, end)?;
+    (!answer.is_interim()).then_some(answer)
 }
 
 /// Reads one response; of an interim one the head alone.

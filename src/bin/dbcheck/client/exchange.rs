@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -17,6 +18,9 @@ use crate::client::wire::{Patience, Trouble, Wire};
 
 /// Everything but the unreserved characters (RFC 3986 §2.3).
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// How long a server is waited for that is known to be silent.
+const MOMENT: Duration = Duration::from_millis(200);
 
 /// A text as it stands in a query.
 pub(crate) fn encode(text: &str) -> String {
@@ -76,6 +80,8 @@ pub(crate) struct Client {
     pub(crate) dialect: Dialect,
     /// What was said last, by this client or a copy of it.
     last: Arc<Mutex<Option<Exchange>>>,
+    /// Whether a path that is not in the spec had no answer.
+    silent_elsewhere: Arc<AtomicBool>,
     pub(crate) ledger: Ledger,
     /// Where the reader of a report will find the server, once this run is over.
     pub(crate) shown: String,
@@ -84,7 +90,8 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(address: SocketAddr, patience: Patience, dialect: Dialect) -> Self {
         let (ledger, shown) = (Ledger::default(), format!("localhost:{}", address.port()));
-        Client { address, patience, dialect, last: Arc::default(), ledger, shown }
+        let (last, silent_elsewhere) = (Arc::default(), Arc::default());
+        Client { address, patience, dialect, last, silent_elsewhere, ledger, shown }
     }
 
     /// The value of Host.
@@ -154,6 +161,18 @@ impl Client {
         // Nobody copies a command of six thousand bytes.
         let curl = (target.len() < 200).then(|| self.curl(method, target, body));
         Exchange { curl, ..self.say(&bytes) }
+    }
+
+    /// Asks for a path that is not in the spec. A server that was silent about one is silent about the
+    /// others: it is given little time for each, as there may be dozens.
+    pub(crate) fn ask_elsewhere(&self, method: &str, target: &str) -> Exchange {
+        let is_silent = self.silent_elsewhere.load(Ordering::Relaxed);
+        let time = if is_silent { self.patience.answer.min(MOMENT) } else { self.patience.answer };
+        let ask = self.with_timeout(time).ask(method, target);
+        if matches!(ask.answer, Err(Trouble::Silent(_))) {
+            self.silent_elsewhere.store(true, Ordering::Relaxed);
+        }
+        ask
     }
 
     /// Sets a pair; key and value as they stand in the query. Where the server is known to store it

@@ -132,7 +132,10 @@ impl Wire {
     /// The next answer.
     pub(crate) fn answer(&mut self, to_head: bool) -> Result<Answer, Trouble> {
         let deadline = Instant::now() + self.patience.answer;
+        let begins = self.taken;
         loop {
+            // Passed over once, and not again after each read: there may be thousands.
+            self.taken = answer::after_interim(&self.received, self.taken);
             if let Some(answer) = answer::read(&self.received, self.taken, to_head, self.end) {
                 if self.end == End::Quiet {
                     self.patience.was_needed();
@@ -140,7 +143,7 @@ impl Wire {
                 self.taken = answer.end;
                 return Ok(answer);
             }
-            let new = self.received.len() - self.taken;
+            let new = self.received.len() - begins;
             if new > MOST_BYTES {
                 return Err(Trouble::TooMuch);
             }
