@@ -153,9 +153,10 @@ fn build(
 
     let mut cargo = workshop::cargo("build");
     cargo.arg("--offline").arg("--manifest-path").arg(folder.join("Cargo.toml"));
-    let (_, diagnostics) = workshop::diagnose(cargo.arg("--target-dir").arg(folder.join("target")));
+    // In our own folder, where the dependencies are built already.
+    let (_, diagnostics) = workshop::diagnose(cargo.arg("--target-dir").arg(workshop::target()));
     for (answer, (name, _)) in sources {
-        let binary = folder.join(format!("target/debug/answer{answer}_{name}"));
+        let binary = workshop::target().join(format!("debug/answer{answer}_{name}"));
         let is_right = !diagnostics.contains_key(&format!("answer{answer}_{name}"));
         if is_right && binary.exists() {
             let place = folder.join(answer.to_string());
@@ -170,7 +171,7 @@ fn build(
     diagnostics
 }
 
-/// A manifest with our lints, and those of our dependencies that the programs use.
+/// A manifest with our lints and profiles, and those of our dependencies that the programs use.
 fn manifest(package: &str, sources: &[&str]) -> String {
     let ours = fs::read_to_string(workshop::root().join("Cargo.toml")).unwrap();
     let table = |name: &str| {
@@ -186,8 +187,11 @@ fn manifest(package: &str, sources: &[&str]) -> String {
     let dependencies: Vec<&str> = table("dependencies").into_iter().filter(is_used).collect();
     format!(
         "[package]\nname = \"{package}\"\nversion = \"0.0.0\"\nedition = \"2024\"\nautobins = false\n\
-         \n[workspace]\n\n[lints.rust]\n{}\n\n[dependencies]\n{}\n",
+         \n[workspace]\n\n[lints.rust]\n{}\n\n[profile.dev]\n{}\n\n[profile.dev.package.memchr]\n{}\n\
+         \n[dependencies]\n{}\n",
         table("lints.rust").join("\n"),
+        table("profile.dev").join("\n"),
+        table("profile.dev.package.memchr").join("\n"),
         dependencies.join("\n")
     )
 }
