@@ -12,7 +12,7 @@
 //!  checks/         runner                        one check after the other
 //!     │            table                         all of them
 //!     │            brief, decoding, conventions, framing, requests, robust, durable, torn, crash
-//!     │            check, run, verdict           what a check is, what it may use, how it ends
+//!     │            check, run, steps, verdict    what a check is, what it may use, how it ends
 //!     ▼
 //!  target/         server, greeting              the process that is scored
 //!     │            launch, folder, port

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::checks::check::{Check, Tier};
-use crate::checks::run::{Run, answered, looks_ours, outcome, short};
+use crate::checks::run::{Run, looks_ours};
+use crate::checks::steps::{answered, outcome, short};
 use crate::checks::verdict::{Outcome, Pass, Stop, fail};
 use crate::client::dialect::{Missing, Place};
 use crate::client::exchange::Exchange;
@@ -367,8 +368,7 @@ fn settings_is_not_set(run: &mut Run) -> Outcome {
     let value = run.fresh("v");
     let (target, _) = run.client.dialect.set(&untouched.key, &value);
     let query = target.split_once('?').map_or("", |(_, query)| query);
-    let ask =
-        run.client.ask_elsewhere(run.client.dialect.method, &format!("/settings?{query}"));
+    let ask = run.client.ask_elsewhere(run.client.dialect.method, &format!("/settings?{query}"));
     run.client.settle();
     let got = run.expect_untouched(&untouched, "it was sent to /settings");
     got.map_err(|stop| stop.after(&ask))

@@ -1,7 +1,8 @@
 //! The conventions of the task: which status, and what body. Elsewhere nothing depends on them.
 
 use crate::checks::check::{Check, Tier};
-use crate::checks::run::{Run, answered, differ_at, outcome, short, status_at};
+use crate::checks::run::Run;
+use crate::checks::steps::{answered, differ_at, outcome, short, status_at};
 use crate::checks::verdict::{Outcome, Pass, fail};
 use crate::client::answer::Flaw;
 use crate::client::exchange::{Exchange, encode};

@@ -4,7 +4,8 @@ use rustix::process::Signal;
 
 use crate::checks::check::{Check, Tier};
 use crate::checks::decoding::SPECIAL;
-use crate::checks::run::{Run, differ_at, short, status_at};
+use crate::checks::run::Run;
+use crate::checks::steps::{differ_at, short, status_at};
 use crate::checks::verdict::{Outcome, Pass, fail};
 use crate::client::exchange::encode;
 

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::checks::check::{Check, Tier};
-use crate::checks::run::{Run, short};
+use crate::checks::run::Run;
+use crate::checks::steps::short;
 use crate::checks::verdict::{Outcome, Pass, Stop, fail};
 use crate::client::answer::Answer;
 use crate::client::exchange::{Exchange, encode};

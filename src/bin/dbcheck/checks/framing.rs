@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::checks::check::{Check, Tier};
-use crate::checks::run::{Run, answered, short};
+use crate::checks::run::Run;
+use crate::checks::steps::{answered, short};
 use crate::checks::verdict::{Outcome, Pass, Stop, fail};
 use crate::client::answer::{End, Flaw};
 use crate::client::dialect::Dialect;

@@ -4,6 +4,8 @@ pub(crate) mod verdict;
 
 pub(crate) mod run;
 
+mod steps;
+
 mod known;
 
 pub(crate) mod check;

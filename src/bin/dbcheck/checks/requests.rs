@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::checks::brief::long;
 use crate::checks::check::{Check, Tier};
-use crate::checks::run::{Run, answered, outcome, short, status_at};
+use crate::checks::run::Run;
+use crate::checks::steps::{answered, outcome, short, status_at};
 use crate::checks::verdict::{Outcome, Pass, Stop, fail};
 use crate::client::answer::Flaw;
 use crate::client::exchange::{Exchange, request};

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::checks::check::{Check, Tier};
-use crate::checks::run::{Run, answered, outcome, short};
+use crate::checks::run::Run;
+use crate::checks::steps::{answered, outcome, short};
 use crate::checks::verdict::{Outcome, Pass, Stop, fail};
 use crate::client::exchange::{Exchange, request};
 use crate::client::load::{Kept, Order, lost, wait, write};

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 
-use crate::checks::run::{Run, short};
+use crate::checks::run::Run;
+use crate::checks::steps::short;
 use crate::checks::verdict::{Outcome, Pass, Stop, fail};
 use crate::target::borrowed;
 
