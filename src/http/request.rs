@@ -198,12 +198,11 @@ impl<'b> Authority<'b> {
     /// forbids); `None` where it is something else.
     pub(crate) fn parse(text: &'b [u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?;
-        let (host, port) = match text.rfind(':') {
-            Some(colon) if !text[colon..].contains(']') => (&text[..colon], &text[colon + 1..]),
-            _ => (text, ""),
-        };
-        let port_fits = port.is_empty()
-            || (port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok());
+        // A colon and the digits at the end are the port. Any other colon fits only in brackets.
+        let digits = text.bytes().rev().take_while(u8::is_ascii_digit).count();
+        let (rest, port) = text.split_at(text.len() - digits);
+        let (host, port) = rest.strip_suffix(':').map_or((text, ""), |host| (host, port));
+        let port_fits = port.is_empty() || port.parse::<u16>().is_ok();
         let host_fits = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
             Some(address) => address.parse::<Ipv6Addr>().is_ok(),
             None => is_name(host.as_bytes()),

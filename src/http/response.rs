@@ -24,7 +24,6 @@
 //!
 //! Next: [`crate::http::refusal`], the responses to what we do not serve.
 
-use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::watch::stage::{Stage, reached};
@@ -122,7 +121,7 @@ impl Reply<'_> {
     /// Answers with `status` and `body`, UTF-8 text sent byte for byte.
     #[must_use = "a handler returns this to its caller"]
     pub fn send(self, status: Status, body: &str) -> Sent {
-        let output = self.output;
+        let shown = if self.with_body { body } else { "" };
         for part in [
             "HTTP/1.1 ",
             status.text(),
@@ -138,17 +137,13 @@ impl Reply<'_> {
             },
             if status == Status::Unavailable { "\r\nRetry-After: 1" } else { "" },
             "\r\nContent-Length: ",
+            itoa::Buffer::new().format(body.len()),
+            "\r\n\r\n",
+            shown,
         ] {
-            output.extend_from_slice(part.as_bytes());
+            self.output.extend_from_slice(part.as_bytes());
         }
-        // Writing to a Vec does not fail.
-        let _ = write!(output, "{}\r\n\r\n", body.len());
-        let mut body_bytes = 0;
-        if self.with_body {
-            output.extend_from_slice(body.as_bytes());
-            body_bytes = body.len();
-        }
-        Sent { status, body_bytes }
+        Sent { status, body_bytes: shown.len() }
     }
 }
 
