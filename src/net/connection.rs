@@ -140,7 +140,7 @@ impl Connection<'_> {
                 let deadline = begun + self.limits.head_time.min(LONGEST);
                 self.fill(Wait::Until(deadline), End::Refuse(Refusal::HeadTimeout))?;
             } else if self.seat.wait() {
-                self.fill(Wait::For(self.limits.idle_time), End::Close(Why::Idle))?;
+                self.read(Wait::Idle)?;
             } else {
                 // What has already come is taken, and nothing is waited for.
                 self.fill(Wait::No, End::Close(Why::Stopping))?;

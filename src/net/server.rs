@@ -8,9 +8,11 @@
 //!
 //! Next: [`crate::net::acceptor`], where the threads are.
 
+use std::io;
 use std::net::{Shutdown, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -68,6 +70,7 @@ pub fn serve(
         config,
         turned_away: AtomicUsize::new(0),
     });
+    end_idle(&shared).context("cannot start a thread")?;
     let mut server = Server { acceptors: Vec::new(), shared };
     for listener in listeners {
         let acceptor = Arc::new(Acceptor::new(listener, Arc::clone(&server.shared)));
@@ -78,6 +81,21 @@ pub fn serve(
         server.acceptors.push(acceptor);
     }
     Ok(server)
+}
+
+/// Ends idle connections, as long as there is a server. Each could do that for itself, with a timeout
+/// for its reads; but then every request pays for a timer that almost never rings.
+fn end_idle(shared: &Shared) -> io::Result<()> {
+    let (slots, time) = (Arc::downgrade(&shared.slots), shared.config.limits.idle_time);
+    let pause = (time / 8).clamp(Duration::from_millis(1), Duration::from_secs(1));
+    let look = move || {
+        while let Some(slots) = slots.upgrade() {
+            slots.end_idle(time);
+            drop(slots);
+            thread::sleep(pause);
+        }
+    };
+    thread::Builder::new().name("idle".into()).spawn(look).map(drop)
 }
 
 impl Server {

@@ -10,8 +10,8 @@
 //!             ▲                     ▲                           │
 //!             └───wait(), sent()────┴───────begin(), sent()─────┘
 //!
-//! evict_one() turns Idle or Begun to Evicted, and stop() leaves them as they are. Both end the input:
-//! the thread reads what has come, and then the end. Answering is left alone.
+//! evict_one() turns Idle or Begun to Ended, end_idle() turns Idle, and stop() leaves both as they are.
+//! All three end the input: the thread reads what has come, and then the end. Answering is left alone.
 //! ```
 //!
 //! The naive version counts connections and refuses the next one: a thousand idle sockets shut
@@ -32,7 +32,7 @@ use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::net::RecvFlags;
 
@@ -72,7 +72,7 @@ enum State {
     Idle,
     Begun,
     Answering,
-    Evicted,
+    Ended(Why),
 }
 
 /// A connection's place among the slots.
@@ -110,6 +110,13 @@ impl Slots {
     /// its thread.
     pub(crate) fn evict_one(&self) -> bool {
         lock(&self.table).evict_one()
+    }
+
+    /// Ends connections on which nothing has come for `time` since the last answer.
+    pub(crate) fn end_idle(&self, time: Duration) {
+        for slot in lock(&self.table).slots.values() {
+            slot.end_if(Why::Idle, |it| it.state == State::Idle && it.since.elapsed() >= time);
+        }
     }
 
     /// Has idle connections end now and all others after their answer.
@@ -152,14 +159,19 @@ impl Table {
 impl Slot {
     /// Ends the input if the connection waits for some, and returns whether it does.
     fn evict(&self) -> bool {
+        self.end_if(Why::Evicted, |it| matches!(it.state, State::Idle | State::Begun))
+    }
+
+    /// Ends the input if that `is_due` and none is there, and returns whether it has.
+    fn end_if(&self, why: Why, is_due: impl FnOnce(&Status) -> bool) -> bool {
         // Held to the end: meanwhile its request may become whole.
         let mut status = lock(&self.status);
-        let waits = matches!(status.state, State::Idle | State::Begun) && !has_input(&self.stream);
-        if waits {
-            status.state = State::Evicted;
+        let ends = is_due(&status) && !has_input(&self.stream);
+        if ends {
+            status.state = State::Ended(why);
             self.end(Shutdown::Read);
         }
-        waits
+        ends
     }
 
     /// After [`Shutdown::Read`], reads return what has arrived, and then the end. (On macOS, what has
@@ -219,7 +231,7 @@ impl Seat {
     /// Why the connection was ended by another thread, if it was.
     pub(crate) fn ended(&self) -> Option<Why> {
         match lock(&self.slot.status).state {
-            State::Evicted => Some(Why::Evicted),
+            State::Ended(why) => Some(why),
             State::Idle if self.is_stopping() => Some(Why::Stopping),
             _ => None,
         }
@@ -232,7 +244,7 @@ impl Seat {
 
     fn turn(&self, to: State) -> bool {
         let mut status = lock(&self.slot.status);
-        if status.state != State::Evicted {
+        if !matches!(status.state, State::Ended(_)) {
             status.state = to;
         }
         status.state == to

@@ -33,8 +33,8 @@ pub(crate) const LONGEST: Duration = Duration::from_hours(24 * 365);
 pub(crate) enum Wait {
     /// What has arrived already, and no wait at all.
     No,
-    /// So long.
-    For(Duration),
+    /// Until something arrives, or another thread ends the input.
+    Idle,
     /// Until then, together with other reads.
     Until(Instant),
 }
@@ -44,13 +44,13 @@ pub(crate) enum Wait {
 pub(crate) struct Socket<'s> {
     stream: &'s TcpStream,
     /// The socket's timeout for reads. Setting it is a system call, so it stays until it is in the
-    /// way: while requests come whole, each wait for the next is as long as the one before.
-    timeout: Duration,
+    /// way: while requests come whole, there is none.
+    timeout: Option<Duration>,
 }
 
 impl<'s> Socket<'s> {
     pub(crate) fn new(stream: &'s TcpStream) -> Self {
-        Socket { stream, timeout: Duration::ZERO }
+        Socket { stream, timeout: None }
     }
 
     /// Reads what has arrived, at most as much as `buffer` takes, or waits for it. 0 is the end.
@@ -59,17 +59,17 @@ impl<'s> Socket<'s> {
     /// [`ErrorKind::TimedOut`] when the wait is over; otherwise the peer is gone.
     pub(crate) fn read(&mut self, buffer: &mut [u8], wait: Wait) -> io::Result<usize> {
         loop {
-            let time = match wait {
-                Wait::No => Duration::ZERO,
-                Wait::For(time) => time,
-                Wait::Until(deadline) => deadline.saturating_duration_since(Instant::now()),
+            let timeout = match wait {
+                Wait::No => return self.read_now(buffer),
+                Wait::Idle => None,
+                Wait::Until(deadline) => Some(deadline.saturating_duration_since(Instant::now())),
             };
-            if time.is_zero() {
+            if timeout.is_some_and(|time| time.is_zero()) {
                 return self.read_now(buffer);
             }
-            if self.timeout != time {
-                self.stream.set_read_timeout(Some(time))?;
-                self.timeout = time;
+            if self.timeout != timeout {
+                self.stream.set_read_timeout(timeout)?;
+                self.timeout = timeout;
             }
             match self.stream.read(buffer) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -172,8 +172,8 @@ mod tests {
         let (mut client, stream) = connection();
         let mut socket = Socket::new(&stream);
         let over = Instant::now();
-        let short = Duration::from_nanos(1);
-        for wait in [Wait::No, Wait::For(Duration::ZERO), Wait::For(short), Wait::Until(over)] {
+        let soon = over + Duration::from_millis(20);
+        for wait in [Wait::No, Wait::Until(soon), Wait::Until(over)] {
             let kind = socket.read(&mut [0], wait).unwrap_err().kind();
             assert_eq!(kind, ErrorKind::TimedOut, "{wait:?}");
             client.write_all(b"1").unwrap();
@@ -212,7 +212,7 @@ mod tests {
         let mut socket = Socket::new(&stream);
         let far = Instant::now() + Duration::MAX.min(LONGEST);
         client.write_all(b"123").unwrap();
-        for wait in [Wait::For(Duration::MAX), Wait::Until(far)] {
+        for wait in [Wait::Until(far), Wait::Idle] {
             assert_eq!(socket.read(&mut [0], wait).unwrap(), 1);
         }
         socket.write(b"answer", Duration::MAX).unwrap();

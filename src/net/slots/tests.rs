@@ -127,6 +127,24 @@ fn a_stop_ends_the_input_of_those_that_wait_for_nothing() {
 }
 
 #[test]
+fn the_idle_are_ended_when_their_time_is_over_and_nothing_has_come() {
+    let slots = Arc::new(Slots::new(4));
+    let connections = [connection(), connection(), connection(), connection()];
+    let seats = connections.each_ref().map(|(_, stream)| slots.take(stream).unwrap());
+    let [silent, begun, answering, asking] = &seats;
+    assert!(silent.wait() && begun.begin() && answering.answer());
+    let [.., (client, stream)] = &connections;
+    (&*client).write_all(b"G").unwrap();
+    stream.peek(&mut [0]).unwrap();
+    slots.end_idle(Duration::from_hours(1));
+    assert!(silent.wait());
+    slots.end_idle(Duration::ZERO);
+    assert!(!silent.wait() && begun.begin() && answering.answer() && asking.wait());
+    assert_eq!(seats.each_ref().map(Seat::ended), [Some(Why::Idle), None, None, None]);
+    assert_eq!((&*connections[0].1).read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
 fn who_was_ended_by_another_knows_why() {
     let slots = Arc::new(Slots::new(3));
     let streams = [connection(), connection(), connection()];
