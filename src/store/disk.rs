@@ -170,7 +170,26 @@ mod tests {
         file.append(b"abc").unwrap();
         file.cut(4).unwrap_err();
         assert_eq!(file.length().unwrap(), 3);
-        file.cut(1).unwrap();
-        assert_eq!(file.length().unwrap(), 1);
+        for length in [3, 1] {
+            file.cut(length).unwrap();
+            assert_eq!(file.length().unwrap(), length);
+        }
+    }
+
+    /// What can't be synced is here a file and a folder that are on no disk.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_sync_is_as_good_as_the_system_says() {
+        RealDisk.sync(&File::open("/dev/null").unwrap()).unwrap_err();
+        RealDisk.sync_folder(Path::new("/proc")).unwrap_err();
+    }
+
+    #[test]
+    fn a_clone_is_the_same_file_and_another_of_its_name_is_not() {
+        let named = tempfile::NamedTempFile::new().unwrap();
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let [one, other] =
+            [(), ()].map(|()| OpenFile::new(File::open(named.path()).unwrap(), &disk));
+        assert!(one.is(&one.clone()) && !one.is(&other));
     }
 }

@@ -42,6 +42,33 @@ fn what_was_cut_is_never_written_over() {
     assert_eq!(second, folder.path().join("data.cut-at-5-2"));
     let both = (fs::read(&first).unwrap(), fs::read(&second).unwrap());
     assert_eq!(both, (b"cut".to_vec(), b"cut more".to_vec()));
+    // The beginning of what is there is not the same.
+    file.cut(10).unwrap();
+    let third = put_aside(&file, &path, 5).unwrap();
+    assert_eq!(third, folder.path().join("data.cut-at-5-3"));
+    assert_eq!(fs::read(&third).unwrap(), b"cut m");
+}
+
+#[test]
+fn what_can_be_put_nowhere_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = open(&folder.path().join("data"));
+    file.append(b"keep\ncut").unwrap();
+    put_aside(&file, &folder.path().join("gone/data"), 5).unwrap_err();
+}
+
+#[test]
+fn a_replacement_belongs_to_whom_the_old_file_belongs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data");
+    let file = open(&path);
+    if std::os::unix::fs::chown(&path, Some(1234), Some(5678)).is_err() {
+        eprintln!("skipped: this user may give no file to another");
+        return;
+    }
+    let new = Replacement::begin(&file, &path).unwrap();
+    let owner = new.file.file.metadata().unwrap();
+    assert_eq!((owner.uid(), owner.gid()), (1234, 5678));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What can happen to a compaction: failures at each step, sets meanwhile, modes, links.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
@@ -11,6 +12,7 @@ use super::*;
 use crate::store::disk::faulty::Fault;
 use crate::store::journal::SyncWhen;
 use crate::store::journal::tests::{Pairs, Rig, pairs};
+use crate::store::map::SHARDS;
 
 fn names(rig: &Rig) -> Vec<String> {
     let names = fs::read_dir(rig.folder.path()).unwrap();
@@ -102,6 +104,28 @@ fn what_is_set_meanwhile_is_in_the_new_file() {
     assert_eq!((&*found["a"], &*found["b"]), (&*last, "99"));
     let found: Vec<_> = found.iter().map(|(key, value)| (&**key, &**value)).collect();
     rig.expect(&found);
+}
+
+/// More than is copied in one go, and more than may be left to the end.
+#[test]
+fn however_much_is_set_meanwhile_is_in_the_new_file() {
+    let rig = Rig::new(SyncWhen::Never);
+    rig.set("a", "1").unwrap();
+    let value = "v".repeat(3 * LITTLE);
+    let calls = Cell::new(0);
+    let go_on = || {
+        calls.set(calls.get() + 1);
+        assert!(calls.get() < 2 * SHARDS, "it does not end");
+        // By now most of the map is in the snapshot.
+        if calls.get() == SHARDS {
+            for key in ["b", "c", "d"] {
+                rig.set(key, &value).unwrap();
+            }
+        }
+        Ok(())
+    };
+    run(&rig.journal, &rig.map, go_on).unwrap();
+    rig.expect(&[("a", "1"), ("b", &value), ("c", &value), ("d", &value)]);
 }
 
 #[test]
