@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::net::listener;
 use crate::options::{Options, Watch};
 use crate::store::journal::SyncWhen;
+use crate::watch::hello::Kept;
 use crate::watch::lines::Lines;
 use crate::watch::page;
 use crate::watch::scribe::Scribe;
@@ -34,7 +35,7 @@ pub fn begin(options: &Options, config: &Config, port: u16) -> anyhow::Result<Op
     let file = options.trace_file.as_deref().map(|path| Lines::in_file(path, data));
     let file = file.transpose()?;
     let listeners = options.watch.map(|watch| listen(watch, port)).transpose()?;
-    let scribe = Scribe::start(config, &in_words(options.sync))?;
+    let scribe = Scribe::start(config, kept(options), &in_words(options.sync))?;
     if options.trace {
         scribe.hand_on(Box::new(Trace::on_standard_error()));
     }
@@ -65,6 +66,14 @@ fn listen(watch: Watch, server: u16) -> anyhow::Result<Vec<TcpListener>> {
         anyhow::Error::new(error)
             .context(format!("--watch: cannot listen on localhost:{port}{hint}"))
     })
+}
+
+fn kept(options: &Options) -> Kept {
+    match (&options.etcd, &options.data) {
+        (Some(_), _) => Kept::Etcd,
+        (None, None) => Kept::Memory,
+        (None, Some(_)) => Kept::File,
+    }
 }
 
 fn in_words(sync: SyncWhen) -> String {

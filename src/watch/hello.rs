@@ -18,7 +18,10 @@ pub struct Hello {
     pub version: String,
     /// When `t` was 0: milliseconds since 1970.
     pub start: u64,
-    /// What `--sync` says: `always`, `never`, or an interval such as `100ms`.
+    /// Where the pairs are kept.
+    #[serde(default)]
+    pub kept: Kept,
+    /// What `--sync` says, which is about a file only: `always`, `never`, or an interval such as `100ms`.
     pub sync: String,
     /// How long a client may take, and how much there may be.
     pub limits: Limits,
@@ -26,6 +29,19 @@ pub struct Hello {
     pub file: Option<FileSize>,
     /// The connections that are open.
     pub open: Vec<Open>,
+}
+
+/// Where pairs are kept.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kept {
+    /// In the data file.
+    #[default]
+    File,
+    /// In memory alone.
+    Memory,
+    /// In an etcd cluster.
+    Etcd,
 }
 
 /// How long a client may take, in milliseconds, and how much there may be.

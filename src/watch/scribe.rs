@@ -30,7 +30,7 @@ use anyhow::Context as _;
 
 use crate::config::Config;
 use crate::watch::event::{Event, What};
-use crate::watch::hello::{Hello, Limits, Open, State};
+use crate::watch::hello::{Hello, Kept, Limits, Open, State};
 use crate::watch::recorder::Recorder;
 use crate::watch::room::{Message, Sink, cost};
 use crate::watch::stage;
@@ -82,22 +82,24 @@ struct Reader {
 #[derive(Debug, Clone)]
 struct About {
     start: u64,
+    kept: Kept,
     sync: String,
     limits: Limits,
 }
 
 impl Scribe {
     /// Begins to record what happens in this process, and starts the thread. Nothing is recorded of
-    /// what was before. `sync` is what `--sync` says, for the first line.
+    /// what was before. `kept` and `sync`, which is what `--sync` says, are for the first line.
     ///
     /// # Errors
     /// Where there is no thread to be had, or somebody else observes this process already.
-    pub fn start(config: &Config, sync: &str) -> anyhow::Result<Self> {
+    pub fn start(config: &Config, kept: Kept, sync: &str) -> anyhow::Result<Self> {
         let (recorder, events) = Recorder::new(config.max_connections);
         let recorder = Arc::new(recorder);
         let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let about = About {
             start: millis(start),
+            kept,
             sync: sync.to_string(),
             limits: Limits {
                 head_ms: millis(config.limits.head_time),
@@ -242,10 +244,11 @@ impl Desk {
                 open.state = State::Idle;
             }
         }
-        let About { start, sync, limits } = self.about.clone();
+        let About { start, kept, sync, limits } = self.about.clone();
         let hello = self.now(What::Hello(Hello {
             version: env!("CARGO_PKG_VERSION").into(),
             start,
+            kept,
             sync,
             limits,
             file: self.recorder.file(),

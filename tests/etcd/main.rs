@@ -10,6 +10,7 @@
 //!  locked   a cluster that wants a user, and one that is full
 //!  silence  members that do not answer, and how often they are asked
 //!  tls      a member that has a certificate
+//!  watched  what is told of sets and gets that a cluster keeps
 //! ```
 
 #![allow(clippy::disallowed_methods, reason = "a test that can't have a thread has failed")]
@@ -26,3 +27,4 @@ mod nodes;
 mod pairs;
 mod silence;
 mod tls;
+mod watched;

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use dbserver::watch::event::{Event, What};
-use dbserver::watch::hello::Hello;
+use dbserver::watch::hello::{Hello, Kept};
 use dbserver::watch::stage::{FileStep, Part, Why};
 
 use crate::common::{Answer, PATIENCE, Server, Wire, example, program};
@@ -160,10 +160,11 @@ fn a_set_and_a_get_leave_a_line_for_each_stage() {
         assert!(whats.contains(&&wanted), "{wanted:?} in {whats:#?}");
     }
     let all = watched.stop();
-    let What::Hello(Hello { version, sync, limits, open, .. }) = &all[0].what else {
+    let What::Hello(Hello { version, kept, sync, limits, open, .. }) = &all[0].what else {
         panic!("{:?}", all[0])
     };
     assert_eq!((version.as_str(), sync.as_str()), (env!("CARGO_PKG_VERSION"), "always"));
+    assert_eq!(*kept, Kept::File);
     assert_eq!((limits.head_ms, limits.idle_ms, limits.head_bytes), (10_000, 60_000, 65_536));
     assert!(open.is_empty());
     let opened = What::File { step: FileStep::Opened, bytes: 0, records: 0, keys: Some(0) };

@@ -322,6 +322,9 @@ fn a_flood_keeps_the_page_small_and_shows_whole_requests() {
     const CLIENTS: usize = 16;
     let watched = Watched::start(&["--memory"]);
     let page = open(&watched);
+    let file = page.value("document.getElementById('file-words').textContent");
+    assert_eq!(file, "There is none: the pairs are in memory.");
+    assert_eq!(page.value("document.getElementById('server').textContent.includes('sync')"), false);
     let requests = get("/get?key=a").repeat(16);
     thread::scope(|scope| {
         for _ in 0..CLIENTS {

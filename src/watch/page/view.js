@@ -39,13 +39,20 @@ export function draw(model) {
 
 function server({ hello, lost }) {
   if (!hello) return;
-  const { version, sync, limits } = hello;
-  $("server").textContent = `dbserver ${version}, --sync ${sync}, at most ${limits.connections} connections; ` +
+  const { version, kept, sync, limits } = hello;
+  const syncs = NO_FILE[kept] ? "" : ` --sync ${sync},`;
+  $("server").textContent = `dbserver ${version},${syncs} at most ${limits.connections} connections; ` +
     `a head has ${limits.head_ms / 1000} s, a body ${limits.body_ms / 1000} s, silence ${limits.idle_ms / 1000} s.`;
   const { requests, connections } = lost;
   $("lost").textContent = requests + connections === 0 ? "" :
     `${requests} requests and ${connections} connections are not shown: too much happened at once.`;
 }
+
+// Where the pairs are, if not in a file.
+const NO_FILE = {
+  memory: "There is none: the pairs are in memory.",
+  etcd: "There is none: the pairs are in an etcd cluster.",
+};
 
 const STATES = { idle: "idle", begun: "a request has begun", answering: "answering", closed: "closed" };
 
@@ -157,9 +164,10 @@ function batch(it) {
 }
 
 function file(model) {
-  const { file: it, steps } = model;
+  const { hello, file: it, steps } = model;
   $("file-bar").hidden = !it;
-  if (it) {
+  if (!it) $("file-words").textContent = NO_FILE[hello?.kept] ?? "Nothing is known of it yet.";
+  else {
     const live = it.records === 0 ? 1 : Math.min(1, it.keys / it.records);
     $("file-words").textContent = `${bytes(it.bytes)}, ${it.records === 1 ? "1 line" : `${it.records} lines`}, of which about ` +
       `${Math.max(0, it.records - it.keys)} dead: a later line has the key.`;
