@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use crate::http::router::Routes;
+use crate::watch::stage::Part;
 
 /// What there is to choose about a server.
 #[derive(Debug, Clone)]
@@ -51,6 +52,17 @@ pub struct Limits {
     pub idle_time: Duration,
     /// For the client to take each 64 KiB that we write.
     pub write_time: Duration,
+}
+
+impl Limits {
+    /// How long a part of a request may take.
+    #[must_use]
+    pub fn time(&self, part: Part) -> Duration {
+        match part {
+            Part::Head => self.head_time,
+            Part::Body => self.body_time,
+        }
+    }
 }
 
 impl Default for Limits {

@@ -26,6 +26,7 @@
 //!      │ placement  on the processor where the client is                   │
 //!      ▼                                                                   │
 //!  http             bytes, and what they mean                              │
+//!   exchange        requests in, answers out
 //!   input           kept until they are used                               │
 //!   head            where the request's head ends                          │
 //!   request         what it says                                           │
@@ -45,6 +46,7 @@
 //!   map             pairs in memory
 //!   memory          the map alone
 //!   file            the map, kept in a file
+//!   batch           sets that are kept together
 //!   journal         one line for each set, before it counts
 //!   writer          the file, and what is known of it
 //!   retry           not at once, and not said twice
@@ -109,6 +111,7 @@ pub use http::response::{Reply, Sent, Status};
 pub use http::router::{Handler, Routes};
 pub use net::listener;
 pub use net::server::{Server, serve};
+pub use store::batch::Batch;
 pub use store::cluster::Cluster;
 pub use store::engine::{Engine, Failed};
 #[cfg(feature = "etcd")]

@@ -1,24 +1,16 @@
-//! One client: what it waits for, and how its story goes on.
-//!
-//! Every step ends with [`Client::wait`], or with the client. `src/net/connection.rs` is the same without
-//! a state: there, the place in the code says where the story is.
+//! One client: its story as far as it goes without waiting, and what it waits for then.
 
-use std::net::{Ipv4Addr, Shutdown, TcpStream};
-use std::ops::Range;
+use std::net::{IpAddr, Shutdown, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dbserver::Failed;
-use dbserver::http::answers::Answers;
-use dbserver::http::body::Drain;
-use dbserver::http::head::HeadSearch;
-use dbserver::http::input::Input;
-use dbserver::http::refusal::Refusal;
-use dbserver::http::request::{Framing, Request};
+use dbserver::http::{exchange::Exchange, exchange::Next, refusal::Refusal};
+use dbserver::{Batch, Failed};
 use rustix::event::{epoll, epoll::EventData, epoll::EventFlags};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use crate::worker::{Batch, Worker};
+use crate::worker::Turn;
 
 /// After the last answer, what still comes is read for so long, or so much of it (RFC 9112 §9.6).
 const LINGER_TIME: Duration = Duration::from_secs(1);
@@ -29,228 +21,132 @@ pub(crate) type Alive = Option<()>;
 
 pub(crate) struct Client<'s> {
     stream: TcpStream,
-    pub(crate) fd: usize,
-    input: Input,
-    answers: Answers<'s>,
-    /// How many bytes of them are written.
-    written: usize,
-    state: State,
-    pub(crate) waits: Waits,
+    name: u64,
+    exchange: Exchange<'s>,
+    /// What is to come from it; `None` where the system must first take more of the output.
+    pub(crate) waits: Option<Next>,
     pub(crate) deadline: Instant,
-    /// When its last whole request was there; at first, when it came.
+    /// When its last request was there; at first, when it came.
     pub(crate) answered: Instant,
     /// Whether its last read was full.
     pub(crate) was_full: bool,
-}
-
-enum State {
-    /// Where does the head end?
-    Head(HeadSearch),
-    /// It ended there, and its body is thrown away.
-    Body(Range<usize>, Drain),
-    /// It ended at `head`; its pair is in the batch. The answer is in the output, after `before` other
-    /// bytes, and all of them stay there until the pair is stored.
-    Commit { head: usize, before: usize, closes: bool },
-    /// The last answer is in the output. Then so many bytes may still come.
-    Last(usize),
-}
-
-/// What its deadline is for.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Waits {
-    Idle,
-    Head,
-    Body,
-    /// For the system to take more of the output.
-    Room,
-    /// For the client to read the last answer.
-    End,
+    /// Its pair is in the batch. The output after so many bytes, the answer, may be taken back.
+    pub(crate) held: Option<usize>,
+    linger: usize,
+    _counted: Arc<()>,
 }
 
 impl<'s> Client<'s> {
-    pub(crate) fn new(stream: TcpStream, fd: usize, worker: &Worker<'s>) -> Self {
-        let config = &worker.server.config;
-        let address = Ipv4Addr::LOCALHOST.into();
+    pub(crate) fn new(stream: TcpStream, name: u64, address: IpAddr, turn: &Turn<'s>) -> Self {
+        let (server, now) = (turn.server, turn.now);
         Client {
             stream,
-            fd,
-            input: Input::default(),
-            answers: Answers::new(worker.engine, config, address, worker.date),
-            written: 0,
-            state: State::Head(HeadSearch::default()),
-            waits: Waits::Idle,
-            deadline: worker.now + config.limits.idle_time,
-            answered: worker.now,
+            name,
+            exchange: Exchange::new(server.engine, &server.config, address, turn.date),
+            waits: Some(Next::Idle),
+            deadline: now + server.config.limits.idle_time,
+            answered: now,
             was_full: false,
+            held: None,
+            linger: LINGER_BYTES,
+            _counted: Arc::clone(&server.clients),
         }
     }
 
-    pub(crate) fn is_committing(&self) -> bool {
-        matches!(self.state, State::Commit { .. })
-    }
-
-    /// The socket can be read from, or written to where that is what the client waits for. It is read
-    /// once: where that was not all, the next turn names it again.
-    pub(crate) fn ready(&mut self, worker: &Worker<'_>) -> Alive {
-        if self.waits != Waits::Room {
-            match recv(&self.stream, self.input.space(), RecvFlags::DONTWAIT) {
+    /// The socket can be read from, or written to where that is what is waited for. It is read once:
+    /// where that was not all, the next turn names it again.
+    pub(crate) fn ready(&mut self, turn: &Turn<'_>) -> Alive {
+        if self.waits.is_some() {
+            match recv(&self.stream, self.exchange.space(), RecvFlags::DONTWAIT) {
                 Ok((_, 0)) => return None,
-                Ok((_, count)) => self.input.filled(count),
+                Ok((_, count)) => self.exchange.filled(count),
                 Err(Errno::WOULDBLOCK | Errno::INTR) => return Some(()),
                 Err(_) => return None,
             }
-            self.was_full = self.input.was_full();
-            self.answers.tick(worker.date);
+            self.was_full = self.exchange.was_full();
         }
-        self.go_on(worker)
+        self.go_on(turn)
     }
 
     /// The pair is stored, or could not be.
-    pub(crate) fn committed(&mut self, outcome: &Result<(), Failed>, worker: &Worker<'_>) -> Alive {
-        if let State::Commit { head, before, closes } = self.state {
-            self.next(head, closes);
-            if let Err(failed) = outcome {
-                self.answers.take_back(before);
-                return self.end(&Refusal::Failed(failed.clone()), worker);
-            }
+    pub(crate) fn committed(&mut self, outcome: &Result<(), Failed>, turn: &Turn<'_>) -> Alive {
+        if let (Some(before), Err(failed)) = (self.held.take(), outcome) {
+            self.exchange.take_back(before);
+            return self.end(&Refusal::Failed(failed.clone()), turn);
         }
-        self.go_on(worker)
+        self.go_on(turn)
     }
 
     /// The deadline is over.
-    pub(crate) fn late(&mut self, worker: &Worker<'_>) -> Alive {
-        match self.waits {
-            Waits::Head => self.end(&Refusal::HeadTimeout, worker),
-            Waits::Body => self.end(&Refusal::BodyTimeout, worker),
-            Waits::Idle | Waits::Room | Waits::End => None,
-        }
+    pub(crate) fn late(&mut self, turn: &Turn<'_>) -> Alive {
+        let Some(Next::Part(part)) = self.waits else { return None };
+        self.end(&Refusal::late(part), turn)
     }
 
     /// The last answer is this.
-    pub(crate) fn end(&mut self, refusal: &Refusal, worker: &Worker<'_>) -> Alive {
-        self.refuse(refusal);
-        self.go_on(worker)
-    }
-
-    fn refuse(&mut self, refusal: &Refusal) {
-        self.answers.refuse(refusal, self.input.unread());
-        self.state = State::Last(LINGER_BYTES);
+    pub(crate) fn end(&mut self, refusal: &Refusal, turn: &Turn<'_>) -> Alive {
+        self.exchange.refuse(refusal);
+        self.go_on(turn)
     }
 
     /// Answers what is there and writes the answers, as far as that goes.
-    fn go_on(&mut self, worker: &Worker<'_>) -> Alive {
+    fn go_on(&mut self, turn: &Turn<'_>) -> Alive {
+        self.exchange.tick(turn.date);
         loop {
-            let is_full = self.answer_all(worker).unwrap_or_else(|refusal| {
-                self.refuse(&refusal);
-                false
-            });
-            if self.is_committing() {
+            let next = self.answer_all(turn);
+            if self.held.is_some() {
                 return Some(());
             }
-            let all_written = self.flush()?;
-            if let State::Last(left) = &mut self.state
-                && all_written
-            {
-                let count = self.input.unread().len();
-                self.input.use_up(count);
-                *left = left.checked_sub(count.max(1))?;
+            if !self.exchange.ready().is_empty() {
+                match send(&self.stream, self.exchange.ready(), SendFlags::DONTWAIT) {
+                    Ok(count) => self.exchange.sent(count),
+                    Err(Errno::WOULDBLOCK | Errno::INTR) => {}
+                    Err(_) => return None,
+                }
+            }
+            let all_sent = self.exchange.ready().is_empty();
+            if all_sent && let Next::Over(_) = next {
+                self.linger = self.linger.checked_sub(self.exchange.discard().max(1))?;
                 self.stream.shutdown(Shutdown::Write).ok()?;
             }
-            if !(is_full && all_written) {
-                return self.wait(worker);
+            if !all_sent || next != Next::Request {
+                return self.wait(all_sent.then_some(next), turn);
             }
         }
     }
 
-    /// Answers requests until none is whole or a pair must be stored, or the output is full: then true.
-    fn answer_all(&mut self, worker: &Worker<'_>) -> Result<bool, Refusal> {
-        let limits = &worker.server.config.limits;
-        while !self.answers.are_full() {
-            let (head, drained) = match &mut self.state {
-                State::Head(search) => match search.look(self.input.unread(), limits.head_bytes)? {
-                    Some(head) => (head, false),
-                    None => return Ok(false),
-                },
-                State::Body(head, drain) => {
-                    let (taken, done) = drain.take(&self.input.unread()[head.end..])?;
-                    self.input.cut(head.end..head.end + taken);
-                    if !done {
-                        return Ok(false);
-                    }
-                    (head.clone(), true)
-                }
-                State::Commit { .. } | State::Last(_) => return Ok(false),
-            };
-            let end = head.end;
-            let more = self.input.was_full() || self.input.unread().len() > end;
-            let request = Request::parse(&mut self.input.unread()[head.clone()])?;
-            let has_body = request.framing != Framing::Length(0) && !drained;
-            if has_body {
-                let drain = Drain::new(request.framing, limits.body_bytes)?;
-                if !request.expects_continue {
-                    self.state = State::Body(head, drain);
-                    continue;
-                }
+    /// Answers requests until none is whole, a pair must be stored, or there is enough for a write.
+    fn answer_all(&mut self, turn: &Turn<'_>) -> Next {
+        loop {
+            let next = self.exchange.next();
+            if next != Next::Request || self.exchange.is_full() || self.held.is_some() {
+                return next;
             }
-            // A client that asks before sending a body is answered at once, and spared the body.
-            let last = has_body || worker.stops && !more;
-            let (before, pairs) = (self.answers.ready().len(), worker.batch.map_or(0, Batch::len));
-            let closes = !self.answers.answer(&request, last);
-            self.answered = worker.now;
-            if worker.batch.map_or(0, Batch::len) > pairs {
-                self.state = State::Commit { head: end, before, closes };
-                return Ok(false);
-            }
-            self.next(end, closes);
+            let sets = || turn.server.batch.map_or(0, Batch::waiting);
+            let (before, sets_before) = (self.exchange.ready().len(), sets());
+            let more = self.exchange.was_full() || self.exchange.has_more();
+            self.exchange.answer(turn.stops.is_some() && !more);
+            self.answered = turn.now;
+            self.held = (sets() > sets_before).then_some(before);
         }
-        Ok(true)
-    }
-
-    /// The request whose head ends there is answered.
-    fn next(&mut self, head_end: usize, closes: bool) {
-        self.input.use_up(head_end);
-        let search = HeadSearch::default();
-        self.state = if closes { State::Last(LINGER_BYTES) } else { State::Head(search) };
-    }
-
-    /// Writes what the system takes of the answers; returns whether that was all.
-    fn flush(&mut self) -> Option<bool> {
-        let rest = &self.answers.ready()[self.written..];
-        if !rest.is_empty() {
-            match send(&self.stream, rest, SendFlags::DONTWAIT) {
-                Ok(count) => self.written += count,
-                Err(Errno::WOULDBLOCK | Errno::INTR) => {}
-                Err(_) => return None,
-            }
-            if self.written < self.answers.ready().len() {
-                return Some(false);
-            }
-            self.written = 0;
-            self.answers.clear();
-        }
-        Some(true)
     }
 
     /// Nothing more can be done in this turn. What is waited for, and until when?
-    fn wait(&mut self, worker: &Worker<'_>) -> Alive {
-        let limits = &worker.server.config.limits;
-        let (waits, time) = match &self.state {
-            _ if !self.answers.ready().is_empty() => (Waits::Room, limits.write_time),
-            State::Head(search) if search.has_begun(self.input.unread()) => {
-                (Waits::Head, limits.head_time)
-            }
-            State::Head(_) => (Waits::Idle, limits.idle_time),
-            State::Body(..) => (Waits::Body, limits.body_time),
-            State::Commit { .. } | State::Last(_) => (Waits::End, LINGER_TIME),
-        };
-        if (waits == Waits::Room) != (self.waits == Waits::Room) {
-            let flags = if waits == Waits::Room { EventFlags::OUT } else { EventFlags::IN };
-            let data = EventData::new_u64(self.fd as u64);
-            epoll::modify(&worker.epoll, &self.stream, data, flags).ok()?;
+    fn wait(&mut self, waits: Option<Next>, turn: &Turn<'_>) -> Alive {
+        if waits.is_some() != self.waits.is_some() {
+            let flags = if waits.is_some() { EventFlags::IN } else { EventFlags::OUT };
+            epoll::modify(&turn.epoll, &self.stream, EventData::new_u64(self.name), flags).ok()?;
         }
         // All reads of a head have one deadline together, and so have those of a body.
-        if waits != self.waits || self.answered == worker.now {
-            (self.waits, self.deadline) = (waits, worker.now + time);
+        if waits != self.waits || self.answered == turn.now {
+            let limits = &turn.server.config.limits;
+            let time = match waits {
+                None => limits.write_time,
+                Some(Next::Part(part)) => limits.time(part),
+                Some(Next::Over(_)) => LINGER_TIME,
+                Some(Next::Idle | Next::Request) => limits.idle_time,
+            };
+            (self.waits, self.deadline) = (waits, turn.now + time);
         }
         Some(())
     }

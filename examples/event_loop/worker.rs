@@ -1,195 +1,153 @@
 //! A thread that serves many clients, turn by turn.
 //!
 //! 1. Nothing here waits but [`epoll::wait`], and the disk.
-//! 2. A client is served when its socket is ready, and once in each turn: nobody is served twice before
-//!    everybody was served once.
+//! 2. A client is served once in each turn: nobody is served twice before everybody was served once.
 //! 3. The sets of a turn are stored together, and answered when they are on the disk.
 //! 4. Whatever has come is read before anybody is told that it is too late, or makes room for another.
 
+use std::collections::HashMap;
 use std::io::{self, ErrorKind};
-use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::net::{IpAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, atomic::AtomicBool, atomic::Ordering::SeqCst};
 use std::time::{Duration, Instant, SystemTime};
 
-use dbserver::http::refusal::Refusal;
-use dbserver::{Config, Engine, Failed, FileStore};
+use dbserver::http::{exchange::Next, refusal::Refusal};
+use dbserver::{Batch, Config, Engine};
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll, epoll::EventData, epoll::EventFlags};
 use rustix::io::Errno;
+use rustix::net::{Shutdown, shutdown};
 
-use crate::client::{Alive, Client, Waits};
+use crate::client::{Alive, Client};
 
-/// How many sockets are named in a turn, at most.
-const EVENTS: usize = 512;
-
-/// Between two looks at the deadlines.
-const LOOK: Duration = Duration::from_millis(100);
-
+/// Between two looks at the deadlines, in milliseconds.
+const LOOK: u32 = 100;
 /// How long the last requests have when the server stops.
 const LAST_REQUESTS: Duration = Duration::from_secs(4);
-
 /// So many clients of a thread at a time are told that there is no slot for them.
 const TURNED_AWAY: usize = 32;
-
-/// What listeners are called, where clients are called by their file descriptor.
-const LISTENER: u64 = u64::MAX;
+/// What listeners are called. Clients are called 1, 2, 3 and so on.
+const LISTENER: u64 = 0;
 
 /// What all threads know.
-pub(crate) struct Server {
+pub(crate) struct Server<'s> {
     pub(crate) listeners: Vec<TcpListener>,
     pub(crate) config: Config,
-    pub(crate) threads: usize,
-    pub(crate) stopping: AtomicBool,
-    /// How many clients there are.
-    pub(crate) clients: AtomicUsize,
-}
-
-/// The engine of one thread: finds are the file's, and sets are kept back until the turn's end.
-#[derive(Debug)]
-pub(crate) struct Batch<'s> {
-    file: &'s FileStore,
-    /// An engine must be ready for several threads. Nobody ever waits for this lock.
-    pairs: Mutex<Vec<(String, String)>>,
-}
-
-impl<'s> Batch<'s> {
-    pub(crate) fn new(file: &'s FileStore) -> Self {
-        Batch { file, pairs: Mutex::default() }
-    }
-
-    fn pairs(&self) -> MutexGuard<'_, Vec<(String, String)>> {
-        self.pairs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.pairs().len()
-    }
-
-    /// One write and one sync for all of them.
-    fn store(&self) -> Result<(), Failed> {
-        let pairs = std::mem::take(&mut *self.pairs());
-        self.file.set_all(pairs.iter().map(|(key, value)| (&**key, &**value)))
-    }
-}
-
-impl Engine for Batch<'_> {
-    fn find(&self, key: &str, found: &mut dyn FnMut(&str)) -> Result<(), Failed> {
-        self.file.find(key, found)
-    }
-
-    fn set(&self, key: &str, value: &str) -> Result<(), Failed> {
-        self.pairs().push((key.into(), value.into()));
-        Ok(())
-    }
-}
-
-/// A thread's clients, and what holds for all of them in this turn.
-pub(crate) struct Worker<'s> {
-    pub(crate) server: &'s Server,
-    pub(crate) epoll: OwnedFd,
     pub(crate) engine: &'s dyn Engine,
-    pub(crate) batch: Option<&'s Batch<'s>>,
-    pub(crate) stops: bool,
+    pub(crate) batch: Option<&'s Batch>,
+    pub(crate) threads: usize,
+    /// How many clients a thread may have.
+    pub(crate) slots: usize,
+    pub(crate) stopping: AtomicBool,
+    /// Each client has a clone of it, and so they are counted.
+    pub(crate) clients: Arc<()>,
+}
+
+/// What holds for all clients of a thread in this turn.
+pub(crate) struct Turn<'s> {
+    pub(crate) server: &'s Server<'s>,
+    pub(crate) epoll: OwnedFd,
     /// The clock is read once in a turn.
     pub(crate) now: Instant,
     pub(crate) date: SystemTime,
-    /// By file descriptor.
-    clients: Vec<Option<Client<'s>>>,
-    count: usize,
+    /// Whether the server stops, and when this thread ends at the latest.
+    pub(crate) stops: Option<Instant>,
+}
+
+pub(crate) struct Worker<'s> {
+    turn: Turn<'s>,
+    clients: HashMap<u64, Client<'s>>,
+    last_name: u64,
     /// Whose pair is in the batch.
-    committing: Vec<usize>,
+    held: Vec<u64>,
 }
 
 impl<'s> Worker<'s> {
-    pub(crate) fn new(
-        server: &'s Server,
-        engine: &'s dyn Engine,
-        batch: Option<&'s Batch<'s>>,
-    ) -> io::Result<Self> {
+    pub(crate) fn new(server: &'s Server<'s>) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         for listener in &server.listeners {
+            listener.set_nonblocking(true)?;
             epoll::add(&epoll, listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
         }
-        let (now, date, stops) = (Instant::now(), SystemTime::now(), false);
-        let (clients, count, committing) = (Vec::new(), 0, Vec::new());
-        Ok(Worker { server, epoll, engine, batch, stops, now, date, clients, count, committing })
+        let (now, date) = (Instant::now(), SystemTime::now());
+        let turn = Turn { server, epoll, now, date, stops: None };
+        Ok(Worker { turn, clients: HashMap::new(), last_name: LISTENER, held: Vec::new() })
     }
 
     pub(crate) fn run(mut self) -> io::Result<()> {
-        let mut events = Vec::with_capacity(EVENTS);
-        let (mut next_look, mut end) = (self.now, None);
-        while !(self.stops && self.count == 0) && end.is_none_or(|end| self.now < end) {
-            let time = if self.stops { Duration::from_millis(1) } else { LOOK };
-            let time = Timespec { tv_sec: 0, tv_nsec: time.subsec_nanos().into() };
-            match epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&time)) {
+        let server = self.turn.server;
+        // Room for all of them: each that is ready is named in every turn.
+        let mut events = Vec::with_capacity(server.slots + TURNED_AWAY + server.listeners.len());
+        let mut looked = self.turn.now;
+        let time = Timespec { tv_sec: 0, tv_nsec: i64::from(LOOK) * 1_000_000 };
+        while self.turn.stops.is_none_or(|end| !self.clients.is_empty() && self.turn.now < end) {
+            match epoll::wait(&self.turn.epoll, spare_capacity(&mut events), Some(&time)) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
-            (self.now, self.date) = (Instant::now(), SystemTime::now());
-            let (named_all, mut accepts) = (events.len() < EVENTS, false);
+            (self.turn.now, self.turn.date) = (Instant::now(), SystemTime::now());
+            let mut accepts = false;
             for event in events.drain(..) {
                 match event.data.u64() {
                     LISTENER => accepts = true,
-                    fd => self.serve(usize::try_from(fd).unwrap_or(usize::MAX), Client::ready),
+                    name => self.serve(name, Client::ready),
                 }
             }
             self.commit();
-            if !self.stops && self.server.stopping.load(SeqCst) {
-                self.stops = true;
-                end = Some(self.now + LAST_REQUESTS);
+            if self.turn.stops.is_none() && server.stopping.load(SeqCst) {
+                self.turn.stops = Some(self.turn.now + LAST_REQUESTS);
                 // Clients in the queue are served, and then nothing listens any more.
                 self.accept();
-                for listener in &self.server.listeners {
-                    let _ = rustix::net::shutdown(listener, rustix::net::Shutdown::Both);
-                    let _ = epoll::delete(&self.epoll, listener);
+                for listener in &server.listeners {
+                    let _ = shutdown(listener, Shutdown::Both);
+                    let _ = epoll::delete(&self.turn.epoll, listener);
                 }
             } else if accepts {
                 self.accept();
             }
-            if named_all && (self.now >= next_look || self.stops) {
+            if self.turn.stops.is_some()
+                || self.turn.now - looked >= Duration::from_millis(LOOK.into())
+            {
+                looked = self.turn.now;
                 self.look();
-                next_look = self.now + LOOK;
             }
         }
         Ok(())
     }
 
     /// Has a client do what can be done now, and ends it where nothing more can come of it.
-    fn serve(&mut self, fd: usize, step: impl FnOnce(&mut Client<'s>, &Self) -> Alive) {
-        let Some(mut client) = self.clients.get_mut(fd).and_then(Option::take) else { return };
-        if step(&mut client, self).is_none() {
-            self.count -= 1;
-            self.server.clients.fetch_sub(1, SeqCst);
-            return;
+    fn serve(&mut self, name: u64, step: impl FnOnce(&mut Client<'s>, &Turn<'s>) -> Alive) {
+        let Some(client) = self.clients.get_mut(&name) else { return };
+        if step(client, &self.turn).is_none() {
+            self.clients.remove(&name);
+        } else if client.held.is_some() {
+            self.held.push(name);
         }
-        if client.is_committing() {
-            self.committing.push(fd);
-        }
-        self.clients[fd] = Some(client);
     }
 
     /// Stores the sets of this turn and answers them. Behind one of them, the next may wait already.
     fn commit(&mut self) {
-        while let Some(batch) = self.batch.filter(|_| !self.committing.is_empty()) {
+        while let Some(batch) = self.turn.server.batch.filter(|batch| batch.waiting() > 0) {
             let outcome = batch.store();
-            for fd in std::mem::take(&mut self.committing) {
-                self.serve(fd, |client, worker| client.committed(&outcome, worker));
+            for name in std::mem::take(&mut self.held) {
+                self.serve(name, |client, turn| client.committed(&outcome, turn));
             }
         }
     }
 
     /// Each thread is told of each new client. One that has more clients than the others leaves it.
     fn accept(&mut self) {
-        for listener in &self.server.listeners {
-            while self.stops || self.count * self.server.threads <= self.server.clients.load(SeqCst)
+        let Server { listeners, threads, clients, .. } = self.turn.server;
+        for listener in listeners {
+            while self.turn.stops.is_some()
+                || self.clients.len() * threads < Arc::strong_count(clients)
             {
                 match listener.accept() {
-                    Ok((stream, _)) => self.add(stream),
+                    Ok((stream, peer)) => self.add(stream, peer.ip()),
                     Err(error) => {
                         // Unless the queue is empty: there are no file descriptors left.
-                        if error.kind() != ErrorKind::WouldBlock && !self.stops {
+                        if error.kind() != ErrorKind::WouldBlock && self.turn.stops.is_none() {
                             self.evict();
                         }
                         break;
@@ -199,45 +157,41 @@ impl<'s> Worker<'s> {
         }
     }
 
-    fn add(&mut self, stream: TcpStream) {
-        let slots = self.server.config.max_connections / self.server.threads;
-        let is_free = self.count < slots || self.evict();
-        let Ok(fd) = usize::try_from(stream.as_raw_fd()) else { return };
-        let data = EventData::new_u64(fd as u64);
-        if self.count >= slots + TURNED_AWAY
-            || epoll::add(&self.epoll, &stream, data, EventFlags::IN).is_err()
+    fn add(&mut self, stream: TcpStream, address: IpAddr) {
+        let slots = self.turn.server.slots;
+        let is_free = self.clients.len() < slots || self.evict();
+        let (name, data) = (self.last_name + 1, EventData::new_u64(self.last_name + 1));
+        if self.clients.len() >= slots + TURNED_AWAY
+            || epoll::add(&self.turn.epoll, &stream, data, EventFlags::IN).is_err()
         {
             return;
         }
         let _ = stream.set_nodelay(true);
-        self.count += 1;
-        self.server.clients.fetch_add(1, SeqCst);
-        self.clients.resize_with(self.clients.len().max(fd + 1), || None);
-        self.clients[fd] = Some(Client::new(stream, fd, self));
+        self.last_name = name;
+        self.clients.insert(name, Client::new(stream, name, address, &self.turn));
         if !is_free {
-            self.serve(fd, |client, worker| client.end(&Refusal::NoSlot, worker));
+            self.serve(name, |client, turn| client.end(&Refusal::NoSlot, turn));
         }
     }
 
-    /// Ends the client that has gone longest without a whole request, if there is one that waits.
+    /// Ends the client that has gone longest without a request, if there is one that waits.
     fn evict(&mut self) -> bool {
-        let waits = |client: &&Client<'_>| !matches!(client.waits, Waits::Room | Waits::End);
-        let oldest = self.clients.iter().flatten().filter(waits).min_by_key(|it| it.answered);
-        let fd = oldest.map(|client| client.fd);
-        fd.inspect(|&fd| self.serve(fd, |_, _| None)).is_some()
+        let waits = |client: &Client<'_>| matches!(client.waits, Some(Next::Idle | Next::Part(_)));
+        let oldest = self.clients.iter().filter(|(_, client)| waits(client));
+        let oldest = oldest.min_by_key(|(_, client)| client.answered).map(|(&name, _)| name);
+        oldest.is_some_and(|name| self.clients.remove(&name).is_some())
     }
 
     /// Ends what takes too long and, when the server stops, what waits for nothing.
     fn look(&mut self) {
-        for fd in 0..self.clients.len() {
-            let Some(client) = &mut self.clients[fd] else { continue };
+        let turn = &self.turn;
+        self.clients.retain(|_, client| {
             // Where the last read was full, more may have come in time.
-            let is_late = client.deadline <= self.now && !std::mem::take(&mut client.was_full);
-            if is_late {
-                self.serve(fd, Client::late);
-            } else if self.stops && client.waits == Waits::Idle && client.answered < self.now {
-                self.serve(fd, |_, _| None);
+            if client.deadline <= turn.now && !std::mem::take(&mut client.was_full) {
+                return client.late(turn).is_some();
             }
-        }
+            let is_idle = client.waits == Some(Next::Idle) && client.answered < turn.now;
+            !(turn.stops.is_some() && is_idle)
+        });
     }
 }

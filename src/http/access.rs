@@ -22,6 +22,8 @@
 //!
 //! Next: [`crate::http::router`].
 
+use memchr::memrchr;
+
 use crate::http::refusal::Refusal;
 use crate::http::request::{Authority, Browser, Request};
 use crate::http::router;
@@ -60,9 +62,11 @@ pub(crate) fn check_linked(
 fn is_ours(authority: &Authority<'_>, names: &[String]) -> bool {
     // "localhost." is the same name, written absolutely.
     let host = without_dot(authority.host);
-    let parent = host.rsplit('.').next().unwrap_or(host);
-    if parent.eq_ignore_ascii_case("localhost")
-        || names.iter().any(|name| without_dot(name).eq_ignore_ascii_case(host))
+    let parent = memrchr(b'.', host).map_or(host, |dot| &host[dot + 1..]);
+    // The address that nearly everybody uses need not be read.
+    if parent.eq_ignore_ascii_case(b"localhost")
+        || host == b"127.0.0.1"
+        || names.iter().any(|name| without_dot(name.as_bytes()).eq_ignore_ascii_case(host))
     {
         return true;
     }
@@ -71,8 +75,8 @@ fn is_ours(authority: &Authority<'_>, names: &[String]) -> bool {
     authority.address().is_some_and(|ip| !ip.is_unspecified() && ip.to_canonical() == ip)
 }
 
-fn without_dot(name: &str) -> &str {
-    name.strip_suffix('.').unwrap_or(name)
+fn without_dot(name: &[u8]) -> &[u8] {
+    name.strip_suffix(b".").unwrap_or(name)
 }
 
 fn from_elsewhere(browser: &Browser<'_>, request: &Request<'_>, may_be_linked: bool) -> bool {
@@ -90,7 +94,7 @@ fn from_elsewhere(browser: &Browser<'_>, request: &Request<'_>, may_be_linked: b
             // https where a proxy in front of us speaks it.
             let http = origin.strip_prefix(b"http://");
             let theirs = http.or_else(|| origin.strip_prefix(b"https://"));
-            !theirs.is_some_and(|theirs| theirs.eq_ignore_ascii_case(ours.as_bytes()))
+            !theirs.is_some_and(|theirs| theirs.eq_ignore_ascii_case(ours))
         }
     }
 }

@@ -108,23 +108,23 @@ impl<'s> Answers<'s> {
         reached(Stage::Parsed { method, path, query, head: request.head_bytes });
         let persistence = if last { Persistence::Close } else { request.persistence };
         let with_body = method != "HEAD";
-        let date = self.clock.date();
+        let clock = &self.clock;
         let output = &mut self.output;
         let before = output.len();
         // A panic in a handler is that request's problem alone.
         let served = catch_unwind(AssertUnwindSafe(|| {
             access::check(request, &self.config.allow_hosts)?;
             let handler = self.config.routes.find(method, path)?;
-            handler(self.engine, query, Reply { output, date, persistence, with_body })
+            handler(self.engine, query, Reply { output, clock, persistence, with_body })
         }));
         let sent = served.unwrap_or(Err(Refusal::Panic)).unwrap_or_else(|refusal| {
             let output = &mut self.output;
             output.truncate(before);
-            refusal.send(Reply { output, date, persistence, with_body })
+            refusal.send(Reply { output, clock, persistence, with_body })
         });
         sent.say(&self.output[before..], persistence == Persistence::Close);
         if let Some(log) = &mut self.log {
-            log.add(request.line, sent, date);
+            log.add(request.line, sent, clock.date());
         }
         persistence != Persistence::Close
     }
@@ -133,12 +133,13 @@ impl<'s> Answers<'s> {
     pub fn refuse(&mut self, refusal: &Refusal, input: &[u8]) {
         // What was asked for is known even where the rest is not: HEAD gets no body (RFC 9110 §9.3.2).
         let with_body = !input.trim_ascii_start().starts_with(b"HEAD ");
-        let (output, date) = (&mut self.output, self.clock.date());
+        let (output, clock) = (&mut self.output, &self.clock);
         let before = output.len();
-        let sent = refusal.send(Reply { output, date, persistence: Persistence::Close, with_body });
+        let sent =
+            refusal.send(Reply { output, clock, persistence: Persistence::Close, with_body });
         sent.say(&self.output[before..], true);
         if let Some(log) = &mut self.log {
-            log.add(input, sent, date);
+            log.add(input, sent, clock.date());
         }
     }
 }

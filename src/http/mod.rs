@@ -3,8 +3,9 @@
 //! Nothing here knows a socket, a thread, or a clock that it was not handed. So each rule can be
 //! tested on a few bytes, and any way to wait can be put around it.
 //!
-//! Next: [`crate::http::input`], where the bytes go.
+//! Next: [`crate::http::exchange`], which puts it all together.
 
+pub mod exchange;
 pub mod input;
 pub mod head;
 pub mod request;

@@ -18,6 +18,7 @@
 
 use std::borrow::Cow;
 
+use memchr::{memchr, memchr2};
 use percent_encoding::percent_decode;
 
 use crate::http::refusal::Refusal;
@@ -60,12 +61,16 @@ pub fn key(query: &str) -> Result<Cow<'_, str>, Refusal> {
 }
 
 fn only_pair(query: &str) -> Result<(Cow<'_, str>, Cow<'_, str>), Refusal> {
-    let mut pieces = query.split('&').filter(|piece| !piece.is_empty());
-    let piece = pieces.next().ok_or(Refusal::NoPair)?;
-    if pieces.next().is_some() {
+    // What is left has an & only between two pieces that are not empty.
+    let piece = query.trim_matches('&');
+    if piece.is_empty() {
+        return Err(Refusal::NoPair);
+    }
+    if memchr(b'&', piece.as_bytes()).is_some() {
         return Err(Refusal::SeveralPairs);
     }
-    let (key, value) = piece.split_once('=').ok_or(Refusal::NoEqualsSign)?;
+    let equals = piece.bytes().position(|byte| byte == b'=').ok_or(Refusal::NoEqualsSign)?;
+    let (key, value) = (&piece[..equals], &piece[equals + 1..]);
     if key.is_empty() || value.is_empty() {
         return Err(Refusal::EmptyHalf);
     }
@@ -74,7 +79,7 @@ fn only_pair(query: &str) -> Result<(Cow<'_, str>, Cow<'_, str>), Refusal> {
 
 /// Decodes one half of a pair. A half that is not empty decodes to at least one byte.
 fn decode(half: &str) -> Result<Cow<'_, str>, Refusal> {
-    if !half.bytes().any(|byte| byte == b'+' || byte == b'%') {
+    if memchr2(b'+', b'%', half.as_bytes()).is_none() {
         return Ok(Cow::Borrowed(half));
     }
     // Spaces first: a plus sign that was meant as one comes as %2B, and must not be touched.

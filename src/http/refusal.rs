@@ -15,6 +15,7 @@
 
 use crate::http::response::{Reply, Sent, Status};
 use crate::store::engine::Failed;
+use crate::watch::stage::Part;
 
 /// Why a request is not served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +97,15 @@ enum Hint {
 }
 
 impl Refusal {
+    /// This part of a request was not complete in time.
+    #[must_use]
+    pub fn late(part: Part) -> Self {
+        match part {
+            Part::Head => Refusal::HeadTimeout,
+            Part::Body => Refusal::BodyTimeout,
+        }
+    }
+
     /// Sends its response.
     pub(crate) fn send(&self, reply: Reply<'_>) -> Sent {
         let (status, sentence) = self.response();

@@ -16,9 +16,10 @@
 //! Next: [`crate::http::body`], for the few requests that have one.
 
 use std::mem::MaybeUninit;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use httparse::{Error, Header, Status};
+use memchr::memchr;
 
 use crate::http::refusal::Refusal;
 use crate::http::response::Persistence;
@@ -55,9 +56,9 @@ pub struct Request<'b> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Authority<'b> {
     /// The host: a name, an IPv4 address, or an IPv6 address in brackets.
-    pub(crate) host: &'b str,
+    pub(crate) host: &'b [u8],
     /// Host and port, as sent: `localhost:4000`.
-    pub(crate) text: &'b str,
+    pub(crate) text: &'b [u8],
 }
 
 /// Where the body of a request ends (RFC 9112 §6.3).
@@ -151,7 +152,7 @@ pub(crate) fn check_lines(head: &mut [u8]) -> Result<(), Refusal> {
 /// Makes a later 1.x a 1.1, which is the last that httparse knows, and returns where the line ends.
 /// httparse has one and the same error for 1.2, for 2.0 and for garbage.
 fn accept_later_1_x(head: &mut [u8]) -> Result<usize, Refusal> {
-    let end = memchr::memchr(b'\r', head).unwrap_or(head.len());
+    let end = memchr(b'\r', head).unwrap_or(head.len());
     if let [.., b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor] = &mut head[..end]
         && major.is_ascii_digit()
         && minor.is_ascii_digit()
@@ -169,7 +170,7 @@ fn split_target<'b>(
     method: &str,
     target: &'b str,
 ) -> Result<(Option<Authority<'b>>, &'b str, &'b str), Refusal> {
-    if target.contains('#') {
+    if memchr(b'#', target.as_bytes()).is_some() {
         return Err(Refusal::Fragment);
     }
     let (authority, rest) = match (method, target) {
@@ -189,7 +190,10 @@ fn split_target<'b>(
             (Some(authority), rest)
         }
     };
-    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (path, query) = match rest.bytes().position(|byte| byte == b'?') {
+        Some(mark) => (&rest[..mark], &rest[mark + 1..]),
+        None => (rest, ""),
+    };
     Ok((authority, if path.is_empty() { "/" } else { path }, query))
 }
 
@@ -197,24 +201,37 @@ impl<'b> Authority<'b> {
     /// Reads `host [":" port]` (RFC 3986 §3.2, without the user information that RFC 9110 §4.2.4
     /// forbids); `None` where it is something else.
     pub(crate) fn parse(text: &'b [u8]) -> Option<Self> {
-        let text = std::str::from_utf8(text).ok()?;
-        // A colon and the digits at the end are the port. Any other colon fits only in brackets.
-        let digits = text.bytes().rev().take_while(u8::is_ascii_digit).count();
-        let (rest, port) = text.split_at(text.len() - digits);
-        let (host, port) = rest.strip_suffix(':').map_or((text, ""), |host| (host, port));
-        let port_fits = port.is_empty() || port.parse::<u16>().is_ok();
-        let host_fits = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
-            Some(address) => address.parse::<Ipv6Addr>().is_ok(),
-            None => is_name(host.as_bytes()),
+        // An address in brackets has colons too.
+        let colon = text.iter().rposition(|&byte| byte == b':').filter(|_| !text.ends_with(b"]"));
+        let (host, port) = match colon {
+            Some(colon) => (&text[..colon], &text[colon + 1..]),
+            None => (text, &b""[..]),
         };
-        (port_fits && host_fits).then_some(Authority { host, text })
+        let authority = Authority { host, text };
+        let host_fits = match host {
+            [b'[', ..] => authority.address().is_some(),
+            name => is_name(name),
+        };
+        (is_port(port) && host_fits).then_some(authority)
     }
 
     /// The host, where it is an IP address and not a name.
     pub(crate) fn address(&self) -> Option<IpAddr> {
-        let host = self.host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        host.unwrap_or(self.host).parse().ok()
+        let host = std::str::from_utf8(self.host).ok()?;
+        match host.strip_prefix('[') {
+            Some(rest) => rest.strip_suffix(']')?.parse().map(IpAddr::V6).ok(),
+            None => host.parse().map(IpAddr::V4).ok(),
+        }
     }
+}
+
+/// Whether this is nothing, or a number that fits into 16 bits.
+fn is_port(port: &[u8]) -> bool {
+    let number = port.iter().try_fold(0_u16, |number, byte| {
+        let digit = byte.is_ascii_digit().then(|| u16::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    });
+    number.is_some()
 }
 
 /// Whether this is a registered name (RFC 3986 §3.2.2): some of these characters, and bytes as `%XX`.
@@ -222,14 +239,15 @@ impl<'b> Authority<'b> {
 fn is_name(name: &[u8]) -> bool {
     let mut rest = name;
     while let [first, after @ ..] = rest {
-        rest = match after {
-            [high, low, after @ ..] if *first == b'%' => {
-                if !(high.is_ascii_hexdigit() && low.is_ascii_hexdigit()) {
-                    return false;
-                }
+        rest = match (first, after) {
+            (b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9', _) => after,
+            (b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')', _) => after,
+            (b'*' | b'+' | b',' | b';' | b'=', _) => after,
+            (b'%', [high, low, after @ ..])
+                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
+            {
                 after
             }
-            _ if first.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(first) => after,
             _ => return false,
         };
     }

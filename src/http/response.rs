@@ -24,7 +24,10 @@
 //!
 //! Next: [`crate::http::refusal`], the responses to what we do not serve.
 
+use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use httpdate::HttpDate;
 
 use crate::watch::stage::{Stage, reached};
 
@@ -93,11 +96,17 @@ pub(crate) enum Persistence {
     Close,
 }
 
+/// The fields that every response begins with, up to the date.
+const FIELDS: &str = "\r\nContent-Type: text/plain; charset=utf-8\
+                      \r\nX-Content-Type-Options: nosniff\
+                      \r\nCache-Control: no-store\
+                      \r\nDate: ";
+
 /// The promise of one response, to be kept with [`Reply::send`].
 #[derive(Debug)]
 pub struct Reply<'c> {
     pub(crate) output: &'c mut Vec<u8>,
-    pub(crate) date: &'c str,
+    pub(crate) clock: &'c Clock,
     pub(crate) persistence: Persistence,
     pub(crate) with_body: bool,
 }
@@ -125,11 +134,7 @@ impl Reply<'_> {
         for part in [
             "HTTP/1.1 ",
             status.text(),
-            "\r\nContent-Type: text/plain; charset=utf-8\
-             \r\nX-Content-Type-Options: nosniff\
-             \r\nCache-Control: no-store\
-             \r\nDate: ",
-            self.date,
+            &self.clock.fields,
             match self.persistence {
                 Persistence::Default => "",
                 Persistence::KeepAlive => "\r\nConnection: keep-alive",
@@ -150,17 +155,19 @@ impl Reply<'_> {
 /// The last second that the format of Date can tell, of the year 9999, in seconds since 1970.
 const LAST_SECOND: u64 = 253_402_300_799;
 
-/// The Date field's text, formatted once a second and not once a response.
+/// What all responses of a second begin with after their status line: made once a second and not once
+/// a response.
 #[derive(Debug)]
 pub(crate) struct Clock {
     second: u64,
-    text: String,
+    /// [`FIELDS`] and the date.
+    fields: String,
 }
 
 impl Clock {
     /// The date as of the last [`Clock::tick`]: `Mon, 23 Nov 2026 07:15:00 GMT` (RFC 9110 §5.6.7).
     pub(crate) fn date(&self) -> &str {
-        &self.text
+        &self.fields[FIELDS.len()..]
     }
 
     /// Has the date be that of `now`.
@@ -169,13 +176,16 @@ impl Clock {
         let second = second.min(LAST_SECOND);
         if second != self.second {
             self.second = second;
-            self.text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
+            self.fields.truncate(FIELDS.len());
+            // Writing to a String does not fail.
+            let _ =
+                write!(self.fields, "{}", HttpDate::from(UNIX_EPOCH + Duration::from_secs(second)));
         }
     }
 
     /// A clock that shows `now`.
     pub(crate) fn new(now: SystemTime) -> Self {
-        let mut clock = Clock { second: u64::MAX, text: String::new() };
+        let mut clock = Clock { second: u64::MAX, fields: FIELDS.into() };
         clock.tick(now);
         clock
     }
@@ -189,7 +199,7 @@ mod tests {
         let mut output = Vec::new();
         let sent = Reply {
             output: &mut output,
-            date: "Mon, 23 Nov 2026 07:15:00 GMT",
+            clock: &Clock::new(UNIX_EPOCH + Duration::from_secs(1_795_418_100)),
             persistence,
             with_body,
         }

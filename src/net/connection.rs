@@ -1,16 +1,14 @@
 //! The connection: requests in, answers out, in order, until one side has had enough.
 //!
 //! ```text
-//!  serve() ──▶ next_head() ◀────────────────────────────────┐
-//!                │  ▲  └─ reads_on(): flush(), then fill()  │
-//!                ▼ a head                                   │
-//!              exchange() ──a body──▶ drain() ──┐           │
-//!                │ ◀────────────────────────────┘           │
-//!                ▼                                          │
-//!              Answers::answer() ──stays open── use_up() ───┘
-//!                │ last answer     from anywhere: end of input, deadline, refusal
+//!  serve() ──▶ next_request() ◀────────────────────────────────┐
+//!                │  ▲   └─ more is missing: reads_on(): flush(), │
+//!                │  └────────────────────── then fill()          │
+//!                ▼ a head, or all of its body                    │
+//!              answer() ────────stays open, or has a body────────┘
+//!                │ last answer     from anywhere: end of input, deadline
 //!                ▼                            │
-//!              finish(): refuse(), flush(), linger() ◀──────┘
+//!              finish(): flush(), linger() ◀──┘
 //! ```
 //!
 //! 1. A request is answered when all of it is there, and in the order in which it came.
@@ -25,16 +23,11 @@
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
-use std::ops::Range;
 use std::time::{Instant, SystemTime};
 
 use crate::config::{Config, Limits};
-use crate::http::answers::Answers;
-use crate::http::body::Drain;
-use crate::http::head::HeadSearch;
-use crate::http::input::Input;
+use crate::http::exchange::{Exchange, Next};
 use crate::http::refusal::Refusal;
-use crate::http::request::{Framing, Request};
 use crate::http::response::{Clock, Persistence, Reply};
 use crate::net::placement::Placement;
 use crate::net::slots::Seat;
@@ -48,26 +41,17 @@ struct Connection<'s> {
     socket: Socket<'s>,
     limits: &'s Limits,
     placement: Placement,
-    input: Input,
-    answers: Answers<'s>,
+    exchange: Exchange<'s>,
 }
 
 /// Why a connection ends.
 enum End {
     /// One side closes, and nothing is left to say.
     Close(Why),
-    /// We close first, and the client may still be sending.
-    Linger,
-    /// The client did something after which we can't go on; it is told.
-    Refuse(Refusal),
+    /// This part of a request was not whole in time; the client is told.
+    Late(Part),
     /// The peer is gone, or as good as gone.
     Gone,
-}
-
-impl From<Refusal> for End {
-    fn from(refusal: Refusal) -> Self {
-        End::Refuse(refusal)
-    }
 }
 
 /// Serves a connection from its first byte to its last, and returns why that was the last.
@@ -84,12 +68,11 @@ pub(crate) fn serve(
         socket: Socket::new(stream),
         limits: &config.limits,
         placement: Placement::default(),
-        input: Input::default(),
-        answers: Answers::new(engine, config, peer.ip(), SystemTime::now()),
+        exchange: Exchange::new(engine, config, peer.ip(), SystemTime::now()),
     };
     loop {
-        let exchanged = connection.next_head().and_then(|head| connection.exchange(head));
-        if let Err(end) = exchanged {
+        let answered = connection.next_request().and_then(|()| connection.answer());
+        if let Err(end) = answered {
             return connection.finish(end);
         }
     }
@@ -99,13 +82,9 @@ pub(crate) fn serve(
 /// the client can read it, or at once.
 pub(crate) fn turn_away(stream: &TcpStream, patient: bool) {
     let (mut output, clock) = (Vec::new(), Clock::new(SystemTime::now()));
-    let (output, date) = (&mut output, clock.date());
-    let sent = Refusal::NoSlot.send(Reply {
-        output,
-        date,
-        persistence: Persistence::Close,
-        with_body: true,
-    });
+    let (output, clock) = (&mut output, &clock);
+    let persistence = Persistence::Close;
+    let sent = Refusal::NoSlot.send(Reply { output, clock, persistence, with_body: true });
     sent.say(output, true);
     let mut socket = Socket::new(stream);
     // So little always fits, and nobody is waited for.
@@ -118,92 +97,49 @@ pub(crate) fn turn_away(stream: &TcpStream, patient: bool) {
 }
 
 impl Connection<'_> {
-    /// Waits for a whole head, and returns where in the input it is.
-    fn next_head(&mut self) -> Result<Range<usize>, End> {
-        let mut search = HeadSearch::default();
+    /// Waits for a whole head, or for the rest of the body that it has.
+    fn next_request(&mut self) -> Result<(), End> {
         let mut since = None;
         loop {
-            let input = self.input.unread();
-            if let Some(head) = search.look(input, self.limits.head_bytes)? {
-                return Ok(head);
-            }
-            let (begun, have) = (search.has_begun(input), input.len());
-            if self.reads_on()? {
-                continue;
-            }
-            if begun {
-                let begun = *since.get_or_insert_with(Instant::now);
-                reached(Stage::Partial { part: Part::Head, have, begun });
-                if !self.seat.begin() {
-                    return Err(End::Gone);
+            match self.exchange.next() {
+                Next::Request => return Ok(()),
+                Next::Over(why) => return Err(End::Close(why)),
+                Next::Idle | Next::Part(_) if self.reads_on()? => {}
+                Next::Part(part) => {
+                    let begun = *since.get_or_insert_with(Instant::now);
+                    reached(Stage::Partial { part, have: self.exchange.unread(), begun });
+                    if !self.seat.begin() {
+                        return Err(End::Gone);
+                    }
+                    let deadline = begun + self.limits.time(part).min(LONGEST);
+                    self.fill(Wait::Until(deadline), End::Late(part))?;
                 }
-                let deadline = begun + self.limits.head_time.min(LONGEST);
-                self.fill(Wait::Until(deadline), End::Refuse(Refusal::HeadTimeout))?;
-            } else if self.seat.wait() {
-                self.read(Wait::Idle)?;
-            } else {
+                Next::Idle if self.seat.wait() => {
+                    self.read(Wait::Idle)?;
+                }
                 // What has already come is taken, and nothing is waited for.
-                self.fill(Wait::No, End::Close(Why::Stopping))?;
+                Next::Idle => self.fill(Wait::No, End::Close(Why::Stopping))?,
             }
         }
     }
 
     /// Answers the request whose head is there, when its body is there too.
-    fn exchange(&mut self, head: Range<usize>) -> Result<(), End> {
-        let mut request = Request::parse(&mut self.input.unread()[head.clone()])?;
-        let has_body = request.framing != Framing::Length(0);
-        // A client that asks before sending a body is answered at once, and spared the body.
-        let unread_body = has_body && request.expects_continue;
-        if has_body {
-            let drain = Drain::new(request.framing, self.limits.body_bytes)?;
-            if !unread_body {
-                self.drain(drain, head.end)?;
-                // Read again: the bytes may have moved meanwhile.
-                request = Request::parse(&mut self.input.unread()[head.clone()])?;
-            }
-        }
-        let mut last = !self.seat.answer() || unread_body;
+    fn answer(&mut self) -> Result<(), End> {
+        let mut last = !self.seat.answer();
         // A server that stops answers what has come: also the requests behind this one.
         if self.seat.is_stopping() && !last {
-            last = !self.has_more(head.end);
-            request = Request::parse(&mut self.input.unread()[head.clone()])?;
+            last = !self.has_more();
         }
-        let open = self.answers.answer(&request, last);
-        self.input.use_up(head.end);
-        if !open {
-            return Err(if unread_body { End::Linger } else { End::Close(Why::Done) });
-        }
-        if self.answers.are_full() {
+        self.exchange.answer(last);
+        if self.exchange.is_full() {
             self.flush()?;
         }
         Ok(())
     }
 
-    /// Whether something is there after the first `count` unread bytes, in the socket if not here.
-    fn has_more(&mut self, count: usize) -> bool {
-        self.input.unread().len() > count || matches!(self.read(Wait::No), Ok(true))
-    }
-
-    /// Reads the body that begins at `start`, and takes it out of the input.
-    fn drain(&mut self, mut drain: Drain, start: usize) -> Result<(), End> {
-        let begun = Instant::now();
-        let deadline = Wait::Until(begun + self.limits.body_time.min(LONGEST));
-        loop {
-            let (taken, done) = drain.take(&self.input.unread()[start..])?;
-            self.input.cut(start..start + taken);
-            if done {
-                return Ok(());
-            }
-            if self.reads_on()? {
-                continue;
-            }
-            if !self.seat.begin() {
-                return Err(End::Gone);
-            }
-            let have = self.input.unread().len();
-            reached(Stage::Partial { part: Part::Body, have, begun });
-            self.fill(deadline, End::Refuse(Refusal::BodyTimeout))?;
-        }
+    /// Whether something is there that is not answered yet, in the socket if not here.
+    fn has_more(&mut self) -> bool {
+        self.exchange.has_more() || matches!(self.read(Wait::No), Ok(true))
     }
 
     /// Waits for more input, or ends as it must when none comes in time.
@@ -214,7 +150,7 @@ impl Connection<'_> {
     /// Before a wait: writes the answers that are ready. But where the last read was full, more is
     /// likely to be there; then reads that first, and returns true.
     fn reads_on(&mut self) -> Result<bool, End> {
-        if self.input.was_full() && self.read(Wait::No)? {
+        if self.exchange.was_full() && self.read(Wait::No)? {
             return Ok(true);
         }
         self.flush()?;
@@ -223,15 +159,15 @@ impl Connection<'_> {
 
     /// Reads once, and returns whether something came in time.
     fn read(&mut self, wait: Wait) -> Result<bool, End> {
-        let unread = self.input.unread().len();
-        let space = self.input.space();
+        let unread = self.exchange.unread();
+        let space = self.exchange.space();
         match self.socket.read(space, wait) {
             Ok(0) => Err(End::Close(Why::Client)),
             Ok(count) => {
                 reached(Stage::BytesRead { bytes: &space[..count], unread });
                 self.placement.has_read(self.stream);
-                self.answers.tick(SystemTime::now());
-                self.input.filled(count);
+                self.exchange.filled(count);
+                self.exchange.tick(SystemTime::now());
                 Ok(true)
             }
             Err(error) if error.kind() == ErrorKind::TimedOut => Ok(false),
@@ -241,11 +177,11 @@ impl Connection<'_> {
 
     /// Writes the answers that are ready.
     fn flush(&mut self) -> Result<(), End> {
-        let bytes = self.answers.ready();
+        let has_begun = self.exchange.unread() > 0;
+        let bytes = self.exchange.ready();
         if bytes.is_empty() {
             return Ok(());
         }
-        let has_begun = !self.input.unread().is_empty();
         let written = match self.seat.sent(has_begun, || self.socket.send(bytes)) {
             Ok(rest) => self.socket.write(rest, self.limits.write_time),
             Err(error) => Err(error),
@@ -253,27 +189,26 @@ impl Connection<'_> {
         if written.is_ok() {
             reached(Stage::Written(bytes));
         }
-        self.answers.clear();
+        self.exchange.sent(bytes.len());
         written.map_err(|_| End::Gone)
     }
 
     fn finish(&mut self, end: End) -> Why {
-        let (linger, why) = match end {
+        let why = match end {
             End::Gone => return self.seat.ended().unwrap_or(Why::Gone),
-            End::Close(why) => (false, self.seat.ended().unwrap_or(why)),
-            End::Linger => (true, Why::Done),
-            End::Refuse(refusal) => {
-                self.answers.tick(SystemTime::now());
-                self.answers.refuse(&refusal, self.input.unread());
-                let late = matches!(refusal, Refusal::HeadTimeout | Refusal::BodyTimeout);
-                (true, if late { Why::Late } else { Why::Refused })
+            End::Close(why) => self.seat.ended().unwrap_or(why),
+            End::Late(part) => {
+                self.exchange.tick(SystemTime::now());
+                self.exchange.refuse(&Refusal::late(part));
+                Why::Late
             }
         };
         if self.flush().is_ok() {
             // A client that is no longer answered makes room like others.
             self.seat.begin();
-            if linger || self.has_more(0) {
-                self.socket.linger(self.input.space());
+            // It may still be sending.
+            if self.has_more() {
+                self.socket.linger(self.exchange.space());
             }
         }
         why

@@ -6,7 +6,7 @@
 //!
 //! The naive version has one lock around map and file, and a read waits for the disk.
 //!
-//! Next: [`crate::store::journal`], where a pair goes before it is in the map.
+//! Next: [`crate::store::batch`], for who has many sets at hand.
 
 use std::io;
 use std::path::Path;
@@ -113,26 +113,11 @@ impl FileStore {
     }
 
     /// Stores these pairs in this order, as so many calls of [`Engine::set`] would, with one write and
-    /// one sync for all of them. For a caller that has several sets at hand and no thread for each.
+    /// one sync for all of them.
     ///
     /// # Errors
     /// [`Failed::NotKept`]; then none of them is kept.
-    ///
-    /// # Examples
-    /// ```
-    /// use dbserver::{Engine, FileStore, Keeping};
-    ///
-    /// # let folder = tempfile::tempdir()?;
-    /// # let path = folder.path().join("data.jsonl");
-    /// let store = FileStore::open(&path, Keeping::default())?;
-    /// store.set_all([("a", "1"), ("b", "2"), ("a", "3")])?;
-    /// let mut found = None;
-    /// store.find("a", &mut |value| found = Some(value.to_string()))?;
-    /// assert_eq!(found.as_deref(), Some("3"));
-    /// # store.close()?;
-    /// # Ok::<(), anyhow::Error>(())
-    /// ```
-    pub fn set_all<'p>(
+    pub(crate) fn set_all<'p>(
         &self,
         pairs: impl IntoIterator<Item = (&'p str, &'p str)>,
     ) -> Result<(), Failed> {

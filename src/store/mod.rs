@@ -9,6 +9,7 @@ pub mod engine;
 mod map;
 pub mod memory;
 pub mod file;
+pub mod batch;
 pub mod journal;
 mod writer;
 mod retry;

@@ -33,7 +33,7 @@ fn get(target: &str) -> String {
 
 /// What dbcheck says of it, and which checks it does not pass.
 fn score(arguments: &str, tiers: &[&str]) -> (u64, Vec<Value>) {
-    let command = format!("'{}' {{port}} {arguments}", example("event_loop").display());
+    let command = format!("'{}' --port {{port}} {arguments}", example("event_loop").display());
     let mut dbcheck = Command::new(assert_cmd::cargo::cargo_bin!("dbcheck"));
     dbcheck.args(["--format", "json", "--cmd", &command]);
     dbcheck.args(tiers.iter().flat_map(|tier| ["--tier", tier]));

@@ -23,6 +23,7 @@
 //!  labs           the tutorial's labs break what they are about
 //!  power_cut      what one of them believes of disks
 //!  event_loop     the example with another way to wait, by the same tests' means
+//!  own_engine     the example with another place for the pairs
 //!  dbcheck        the checker from the outside
 //!  dbcheck_bugs   the checker on servers whose faults are known
 //!  interview      what a candidate is handed, and its score at the start
@@ -53,6 +54,7 @@ mod interview;
 mod labs;
 mod moments;
 mod one_write;
+mod own_engine;
 mod power_cut;
 mod properties;
 mod reading_order;
