@@ -65,7 +65,7 @@ fn is_ours(authority: &Authority<'_>, names: &[String]) -> bool {
     let parent = memrchr(b'.', host).map_or(host, |dot| &host[dot + 1..]);
     // The address that nearly everybody uses need not be read.
     if parent.eq_ignore_ascii_case(b"localhost")
-        || host == b"127.0.0.1"
+        || authority.host == b"127.0.0.1"
         || names.iter().any(|name| without_dot(name.as_bytes()).eq_ignore_ascii_case(host))
     {
         return true;
