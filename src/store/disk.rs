@@ -184,6 +184,15 @@ mod tests {
         RealDisk.sync_folder(Path::new("/proc")).unwrap_err();
     }
 
+    /// Only what was interrupted is read again.
+    #[test]
+    fn what_cannot_be_read_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = File::open(folder.path()).unwrap();
+        let file = OpenFile::new(file, &(Arc::new(RealDisk) as Arc<dyn Disk>));
+        file.read_at(&mut [0], 0).unwrap_err();
+    }
+
     #[test]
     fn a_clone_is_the_same_file_and_another_of_its_name_is_not() {
         let named = tempfile::NamedTempFile::new().unwrap();

@@ -7,7 +7,7 @@
 //! CONTRACT §4; its options are tried here, and what they do elsewhere.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -289,6 +289,22 @@ fn allow_host_adds_names_and_takes_none_away() {
         assert_eq!(wire.answer().status, status, "{host}");
     }
     server.stop();
+}
+
+#[test]
+fn a_request_that_a_reset_cuts_short_is_not_logged() {
+    let server = Server::start(&["--memory", "--log"]);
+    let mut client = TcpStream::connect(server.address()).unwrap();
+    client.write_all(b"GET /get?key=a HTTP/1.1\r\nHost: localhost\r\n\r\nGET /ge").unwrap();
+    // The answer to the first shows that the second was begun.
+    assert!(client.read(&mut [0; 1024]).unwrap() > 0);
+    // With this, a close resets the connection.
+    rustix::net::sockopt::set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
+    drop(client);
+    let stderr = Arc::clone(&server.stderr);
+    server.stop();
+    let stderr = stderr.lock().unwrap();
+    assert!(stderr.contains("\" 404 0\n") && stderr.lines().count() == 1, "{stderr}");
 }
 
 #[test]
