@@ -263,6 +263,7 @@ fn everything_can_be_reached_and_used_with_the_keyboard_alone() {
     let end = place();
     page.press("ArrowLeft");
     page.until(&format!("document.getElementById('place').textContent.startsWith('{} ')", end - 1));
+    page.until("document.getElementById('pause').getAttribute('aria-pressed') === 'true'");
     page.press("ArrowRight");
     page.until(&format!("document.getElementById('place').textContent.startsWith('{end} ')"));
     page.is_well();
@@ -347,6 +348,7 @@ fn a_flood_keeps_the_page_small_and_shows_whole_requests() {
     page.until("Number(document.getElementById('scrubber').max) > 500");
     let nodes = page.value("document.getElementsByTagName('*').length");
     assert!(nodes.as_u64().unwrap() < 4000, "{nodes} elements");
+    assert_eq!(page.value("document.querySelectorAll('.lane').length"), 8);
     let half = "[...document.querySelectorAll('.request')].filter((it) => it.querySelector('[data-e=written]') && !it.querySelector('strong')).length";
     assert_eq!(page.value(half), 0);
     page.is_well();
@@ -403,6 +405,9 @@ fn a_saved_trace_replays_to_the_same_words() {
         all.filter(|it| it.starts_with("c1") || it.starts_with("Batch")).collect()
     };
     assert_eq!(sentences(&replayed), sentences(&live));
+    let took = "Batch 1: 1 set has one sync, which took ";
+    let time = sentences(&live).iter().find_map(|it| it.strip_prefix(took).map(str::to_string));
+    assert!(time.is_some_and(|it| it.starts_with(|c: char| c.is_ascii_digit())), "{live}");
     assert!(sentences(&live).len() >= 6, "{live}");
     page.is_well();
 }
