@@ -178,6 +178,22 @@ Host: localhost
     }
 
     #[test]
+    fn an_answer_bears_the_time_of_the_last_tick_until_it_is_taken_back() {
+        let (engine, config) = (MemoryStore::new(), Config::default());
+        let client = Ipv4Addr::LOCALHOST.into();
+        let mut answers = Answers::new(&engine, &config, client, UNIX_EPOCH);
+        assert!(answered(&mut answers, GET));
+        let first = answers.ready().to_vec();
+        assert!(String::from_utf8_lossy(&first).contains(" 00:00:00 GMT"));
+        answers.tick(UNIX_EPOCH + Duration::from_secs(61));
+        assert!(answered(&mut answers, GET));
+        let second = String::from_utf8_lossy(&answers.ready()[first.len()..]).into_owned();
+        assert!(second.contains(" 00:01:01 GMT"), "{second}");
+        answers.take_back(first.len());
+        assert_eq!(answers.ready(), first);
+    }
+
+    #[test]
     fn long_lines_in_the_log_are_a_reason_to_write() {
         let config = Config { log: true, ..Config::default() };
         let engine = MemoryStore::new();
