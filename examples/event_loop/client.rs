@@ -118,7 +118,7 @@ impl<'s> Client<'s> {
     /// Answers requests until none is whole, a pair must be stored, or there is enough for a write.
     fn answer_all(&mut self, turn: &Turn<'_>) -> Next {
         loop {
-            let next = self.exchange.next();
+            let next = self.exchange.proceed();
             if next != Next::Request || self.exchange.is_full() || self.held.is_some() {
                 return next;
             }

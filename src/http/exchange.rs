@@ -4,9 +4,9 @@
 //! out what is ready. `net` waits in one way, `examples/event_loop` in another.
 //!
 //! ```text
-//!        ┌──────────────────────────────────────┐
-//!        ▼                                      │
-//!  space(), filled() ──▶ next() ──Idle, Part──▶ ready(), sent()      and wait
+//!        ┌─────────────────────────────────────────┐
+//!        ▼                                         │
+//!  space(), filled() ──▶ proceed() ──Idle, Part──▶ ready(), sent()      and wait
 //!                         │  ▲ └──Over──▶ the same once more, and then no more
 //!                  Request│  │
 //!                         ▼  │
@@ -50,12 +50,12 @@ use crate::watch::stage::{Part, Why};
 /// let (engine, config) = (MemoryStore::new(), Config::default());
 /// let client = Ipv4Addr::LOCALHOST.into();
 /// let mut exchange = Exchange::new(&engine, &config, client, SystemTime::now());
-/// assert_eq!(exchange.next(), Next::Idle);
+/// assert_eq!(exchange.proceed(), Next::Idle);
 /// // Instead of a read from a socket.
 /// let bytes = b"GET /set?a=b HTTP/1.1\r\nHost: localhost\r\n\r\n";
 /// exchange.space()[..bytes.len()].copy_from_slice(bytes);
 /// exchange.filled(bytes.len());
-/// assert_eq!(exchange.next(), Next::Request);
+/// assert_eq!(exchange.proceed(), Next::Request);
 /// exchange.answer(false);
 /// assert!(exchange.ready().starts_with(b"HTTP/1.1 200 OK\r\n"));
 /// ```
@@ -150,7 +150,7 @@ impl<'s> Exchange<'s> {
 
     /// What comes next, as far as can be told from what has come. Where that is no request and can't
     /// become one, this is said in the last answer.
-    pub fn next(&mut self) -> Next {
+    pub fn proceed(&mut self) -> Next {
         self.look().unwrap_or_else(|refusal| self.refuse(&refusal))
     }
 
@@ -178,7 +178,7 @@ impl<'s> Exchange<'s> {
     }
 
     /// Answers the request that is there; it is the `last` one, or the client decides. Where it has a
-    /// body that has to be read first, [`Exchange::next`] goes on with that.
+    /// body that has to be read first, [`Exchange::proceed`] goes on with that.
     pub fn answer(&mut self, last: bool) {
         if let Err(refusal) = self.try_to_answer(last) {
             self.refuse(&refusal);
@@ -201,9 +201,10 @@ impl<'s> Exchange<'s> {
         }
         let open = self.answers.answer(&request, last || spared);
         self.input.use_up(end);
-        self.state = match open {
-            true => State::Head(HeadSearch::default()),
-            false => State::Over { why: Why::Done, may_be_more: spared },
+        self.state = if open {
+            State::Head(HeadSearch::default())
+        } else {
+            State::Over { why: Why::Done, may_be_more: spared }
         };
         Ok(())
     }
@@ -269,10 +270,10 @@ mod tests {
         for piece in pieces {
             exchange.space()[..piece.len()].copy_from_slice(piece.as_bytes());
             exchange.filled(piece.len());
-            while exchange.next() == Next::Request {
+            while exchange.proceed() == Next::Request {
                 exchange.answer(false);
             }
-            all.push(exchange.next());
+            all.push(exchange.proceed());
         }
         look(&mut exchange);
         all
@@ -328,7 +329,7 @@ mod tests {
             exchange.take_back(one - 1);
             exchange.refuse(&Refusal::Panic);
             assert_eq!([count(exchange, " 404 "), count(exchange, " 500 ")], [1, 1]);
-            assert_eq!(exchange.next(), Next::Over(Why::Refused));
+            assert_eq!(exchange.proceed(), Next::Over(Why::Refused));
         });
         assert_eq!(all, [Next::Idle, Next::Idle]);
     }

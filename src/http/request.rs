@@ -241,8 +241,7 @@ fn is_name(name: &[u8]) -> bool {
     while let [first, after @ ..] = rest {
         rest = match (first, after) {
             (b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9', _) => after,
-            (b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')', _) => after,
-            (b'*' | b'+' | b',' | b';' | b'=', _) => after,
+            (byte, _) if b"-._~!$&'()*+,;=".contains(byte) => after,
             (b'%', [high, low, after @ ..])
                 if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
             {

@@ -199,7 +199,7 @@ mod tests {
         let mut output = Vec::new();
         let sent = Reply {
             output: &mut output,
-            clock: &Clock::new(UNIX_EPOCH + Duration::from_secs(1_795_418_100)),
+            clock: &Clock::new(UNIX_EPOCH + Duration::from_secs(1_795_418_101)),
             persistence,
             with_body,
         }
@@ -216,7 +216,7 @@ mod tests {
              Content-Type: text/plain; charset=utf-8\r\n\
              X-Content-Type-Options: nosniff\r\n\
              Cache-Control: no-store\r\n\
-             Date: Mon, 23 Nov 2026 07:15:00 GMT\r\n\
+             Date: Mon, 23 Nov 2026 07:15:01 GMT\r\n\
              Content-Length: 5\r\n\
              \r\n\
              é\r\n\0"

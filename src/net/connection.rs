@@ -73,7 +73,7 @@ pub(crate) fn serve(
     loop {
         let answered = connection.next_request().and_then(|()| connection.answer());
         if let Err(end) = answered {
-            return connection.finish(end);
+            return connection.finish(&end);
         }
     }
 }
@@ -101,7 +101,7 @@ impl Connection<'_> {
     fn next_request(&mut self) -> Result<(), End> {
         let mut since = None;
         loop {
-            match self.exchange.next() {
+            match self.exchange.proceed() {
                 Next::Request => return Ok(()),
                 Next::Over(why) => return Err(End::Close(why)),
                 Next::Idle | Next::Part(_) if self.reads_on()? => {}
@@ -193,13 +193,13 @@ impl Connection<'_> {
         written.map_err(|_| End::Gone)
     }
 
-    fn finish(&mut self, end: End) -> Why {
+    fn finish(&mut self, end: &End) -> Why {
         let why = match end {
             End::Gone => return self.seat.ended().unwrap_or(Why::Gone),
-            End::Close(why) => self.seat.ended().unwrap_or(why),
+            End::Close(why) => self.seat.ended().unwrap_or(*why),
             End::Late(part) => {
                 self.exchange.tick(SystemTime::now());
-                self.exchange.refuse(&Refusal::late(part));
+                self.exchange.refuse(&Refusal::late(*part));
                 Why::Late
             }
         };
