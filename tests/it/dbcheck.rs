@@ -278,7 +278,8 @@ fn begins_as_a_user_would_with_a_set() {
 #[test]
 fn silence_about_other_paths_is_waited_for_once() {
     let program = crate::common::example("bad_server");
-    let command = format!("'{}' --port {{port}} --bug unknown-hangs", program.display());
+    let command =
+        format!("'{}' --port {{port}} --data '{{data}}' --bug unknown-hangs", program.display());
     let begun = Instant::now();
     let (code, stdout, _) = run(&["--cmd", &command, "--only", "serves-no-files"]);
     assert_eq!(code, Some(0), "{stdout}");

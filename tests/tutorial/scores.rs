@@ -17,7 +17,7 @@ use crate::markdown::{Document, code_spans};
 use crate::{compare, workshop};
 
 /// How many steps are scored at the same time. They load the machine for moments only.
-const STEPS_AT_A_TIME: usize = 4;
+const STEPS_AT_A_TIME: usize = 6;
 
 /// From this one on a pair that was set can be got.
 const FIRST_THAT_KEEPS: u32 = 7;

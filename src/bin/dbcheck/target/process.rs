@@ -10,6 +10,8 @@ use std::fs;
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use memchr::memmem::Finder;
+use memchr::memrchr;
 use rustix::process::{Pid, test_kill_process_group};
 
 /// The name of the mark.
@@ -28,11 +30,11 @@ pub(crate) fn mark() -> (&'static str, &'static str) {
 /// The processes that have the mark, in the group or not.
 pub(crate) fn marked() -> Vec<Pid> {
     let (name, value) = mark();
-    let entry = format!("{name}={value}");
+    // No other run has this text in any variable.
+    let entry = Finder::new(format!("{name}={value}").as_bytes()).into_owned();
     let has_mark = |pid: &Pid| {
-        let path = format!("/proc/{}/environ", pid.as_raw_nonzero());
-        fs::read(path)
-            .is_ok_and(|all| all.split(|&byte| byte == 0).any(|one| one == entry.as_bytes()))
+        let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()));
+        environment.is_ok_and(|all| entry.find(&all).is_some())
     };
     all().filter(has_mark).collect()
 }
@@ -67,9 +69,8 @@ pub(crate) fn runs(process: Pid) -> bool {
 fn state(process: Pid) -> Option<(bool, Pid)> {
     let stat = fs::read(format!("/proc/{}/stat", process.as_raw_nonzero())).ok()?;
     // `pid (name) state parent group …`; the name may hold anything.
-    let rest = stat.rsplit(|&byte| byte == b')').next()?;
-    let rest = String::from_utf8_lossy(rest);
-    let words: Vec<&str> = rest.split_whitespace().collect();
+    let rest = String::from_utf8_lossy(&stat[memrchr(b')', &stat)? + 1..]);
+    let words: Vec<&str> = rest.trim().split(' ').collect();
     // The first thread may be over before the others, who still have the files open, and their locks.
     let threads: u32 = words.get(17)?.parse().ok()?;
     let runs = *words.first()? != "Z" || threads > 1;
