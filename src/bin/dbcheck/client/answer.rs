@@ -7,6 +7,7 @@
 //!
 //! Nothing here panics or waits, whatever the bytes are.
 
+use memchr::memchr;
 use memchr::memmem::find;
 
 /// How the connection stands at the end of the bytes.
@@ -149,7 +150,7 @@ fn read_head(answer: &mut Answer, bytes: &[u8], start: usize) -> Option<()> {
     let is_whole = [&b"\n\r\n"[..], b"\n\n"].iter().any(|end| find(&bytes[start..], end).is_some());
     let mut at = if is_whole { start } else { return None };
     loop {
-        let length = bytes[at..].iter().position(|&byte| byte == b'\n')?;
+        let length = memchr(b'\n', &bytes[at..])?;
         let mut line = &bytes[at..at + length];
         if let Some(without) = line.strip_suffix(b"\r") {
             line = without;
@@ -174,7 +175,7 @@ fn read_status_line(answer: &mut Answer, line: &[u8], at: usize) {
     if !matches!(version, [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0' | b'1']) {
         answer.flawed(Flaw::StatusLine, at + 5, "the version is not HTTP/1.1 or HTTP/1.0");
     }
-    let code_at = line.iter().position(|&byte| byte == b' ').map_or(line.len(), |space| space + 1);
+    let code_at = memchr(b' ', line).map_or(line.len(), |space| space + 1);
     let code: String =
         line[code_at..].iter().take_while(|b| b.is_ascii_digit()).map(|&b| b as char).collect();
     answer.status = if code.len() == 3 { code.parse().unwrap_or(0) } else { 0 };
@@ -186,7 +187,7 @@ fn read_status_line(answer: &mut Answer, line: &[u8], at: usize) {
 }
 
 fn read_field(answer: &mut Answer, line: &[u8], at: usize) {
-    let Some(colon) = line.iter().position(|&byte| byte == b':') else {
+    let Some(colon) = memchr(b':', line) else {
         return answer.flawed(Flaw::Field, at, "a field line has no colon");
     };
     let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
@@ -251,7 +252,7 @@ fn read_chunks(answer: &mut Answer, bytes: &[u8], end: End) -> bool {
     let mut at = answer.body_at;
     let line_at = |at: usize| {
         let rest = bytes.get(at..)?;
-        let length = rest.iter().position(|&byte| byte == b'\n')?;
+        let length = memchr(b'\n', rest)?;
         Some((rest[..length].trim_ascii_end(), at + length + 1))
     };
     while let Some((line, next)) = line_at(at) {
