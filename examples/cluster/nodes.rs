@@ -6,6 +6,8 @@ use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 
 use anyhow::Context as _;
 
@@ -123,13 +125,18 @@ impl Drop for Nodes {
     }
 }
 
-/// Ports where nobody listens. Two programs that look at the same time begin at different ones.
+/// Ports where nobody listens. None is given twice by one program: a node takes a moment to listen. Two
+/// programs that look at the same time begin at different ones.
 pub(crate) fn free_ports(count: usize) -> anyhow::Result<Vec<u16>> {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    static BEGIN: OnceLock<u16> = OnceLock::new();
     let own = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let begin = PORTS.start + own % (PORTS.end - PORTS.start);
+    let all = PORTS.end - PORTS.start;
+    let begin = *BEGIN.get_or_init(|| own % all);
+    let next = || PORTS.start + (begin + NEXT.fetch_add(1, Relaxed) % all) % all;
     let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
     let ports: Vec<_> =
-        (begin..PORTS.end).chain(PORTS.start..begin).filter(is_free).take(count).collect();
+        std::iter::repeat_with(next).take(all.into()).filter(is_free).take(count).collect();
     anyhow::ensure!(ports.len() == count, "there are no free ports");
     Ok(ports)
 }

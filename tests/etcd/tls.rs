@@ -30,7 +30,7 @@ fn a_member_is_believed_when_our_certificates_vouch_for_it() {
     let folder = Arc::new(tempfile::tempdir().unwrap());
     make_certificates(folder.path());
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
-    let url = format!("https://127.0.0.1:{}", free_ports(3).unwrap()[2]);
+    let url = format!("https://127.0.0.1:{}", free_ports(1).unwrap()[0]);
     let (certificate, key) = (path("node.pem"), path("node.key"));
     let options = ["--listen-client-urls", &url, "--advertise-client-urls", &url];
     let options = [&options[..], &["--cert-file", &certificate, "--key-file", &key]].concat();
