@@ -26,7 +26,7 @@
 //!      │ placement  on the processor where the client is                   │
 //!      ▼                                                                   │
 //!  http             bytes, and what they mean                              │
-//!   exchange        requests in, answers out
+//!   exchange        requests in, answers out                               │
 //!   input           kept until they are used                               │
 //!   head            where the request's head ends                          │
 //!   request         what it says                                           │

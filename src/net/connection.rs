@@ -1,11 +1,11 @@
 //! The connection: requests in, answers out, in order, until one side has had enough.
 //!
 //! ```text
-//!  serve() ──▶ next_request() ◀────────────────────────────────┐
-//!                │  ▲   └─ more is missing: reads_on(): flush(), │
-//!                │  └────────────────────── then fill()          │
-//!                ▼ a head, or all of its body                    │
-//!              answer() ────────stays open, or has a body────────┘
+//!  serve() ──▶ next_request() ◀────────────────────────────────────┐
+//!                │  ▲   └─ more is missing: reads_on(): flush(),   │
+//!                │  └────────────────────── then fill()            │
+//!                ▼ a head, or all of its body                      │
+//!              answer() ────────stays open, or has a body──────────┘
 //!                │ last answer     from anywhere: end of input, deadline
 //!                ▼                            │
 //!              finish(): flush(), linger() ◀──┘
