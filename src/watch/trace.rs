@@ -144,7 +144,8 @@ fn in_words(event: &Event) -> Option<(&'static str, String)> {
             ("synced", format!("batch {batch}: {}", plural(*sets, "set")))
         }
         What::Synced { batch, sets, begun: Some(begun), .. } => {
-            let (sets, time) = (plural(*sets, "set"), thousands(event.t.saturating_sub(*begun) / 1000));
+            let (sets, time) =
+                (plural(*sets, "set"), thousands(event.t.saturating_sub(*begun) / 1000));
             ("synced", format!("up to batch {batch}: {sets}, in the background, {time} µs"))
         }
         What::Answered { status, n, close, sentence } => {
