@@ -325,8 +325,10 @@ mod tests {
         let get = "GET /get?key=a HTTP/1.1\r\nHost: localhost\r\n\r\n";
         let all = after_each(&[get, get], |exchange| {
             let one = exchange.ready().len() / 2;
+            let rest = exchange.ready()[1..one].to_vec();
             exchange.sent(1);
             exchange.take_back(one - 1);
+            assert_eq!(exchange.ready(), rest);
             exchange.refuse(&Refusal::Panic);
             assert_eq!([count(exchange, " 404 "), count(exchange, " 500 ")], [1, 1]);
             assert_eq!(exchange.proceed(), Next::Over(Why::Refused));
