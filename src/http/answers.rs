@@ -152,10 +152,7 @@ mod tests {
     use super::*;
     use crate::store::memory::MemoryStore;
 
-    const GET: &[u8] = b"GET /get?key=a HTTP/1.1
-Host: localhost
-
-";
+    const GET: &[u8] = b"GET /get?key=a HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
     fn answered(answers: &mut Answers<'_>, head: &[u8]) -> bool {
         answers.answer(&Request::parse(&mut head.to_vec()).unwrap(), false)
@@ -200,12 +197,7 @@ Host: localhost
         let client = Ipv4Addr::LOCALHOST.into();
         let mut answers = Answers::new(&engine, &config, client, UNIX_EPOCH);
         let target = "x".repeat(8 << 10);
-        let head = format!(
-            "GET /get?key={target} HTTP/1.1
-Host: localhost
-
-"
-        );
+        let head = format!("GET /get?key={target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         let mut count = 0;
         while !answers.are_full() {
             assert!(answered(&mut answers, head.as_bytes()));

@@ -18,7 +18,7 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr3};
 use percent_encoding::percent_decode;
 
 use crate::http::refusal::Refusal;
@@ -61,31 +61,39 @@ pub fn key(query: &str) -> Result<Cow<'_, str>, Refusal> {
 }
 
 fn only_pair(query: &str) -> Result<(Cow<'_, str>, Cow<'_, str>), Refusal> {
+    // Most queries have neither a second piece nor anything to decode.
+    if memchr3(b'&', b'+', b'%', query.as_bytes()).is_none() {
+        let (key, value) = split(query)?;
+        return Ok((Cow::Borrowed(key), Cow::Borrowed(value)));
+    }
     // What is left has an & only between two pieces that are not empty.
     let piece = query.trim_matches('&');
-    if piece.is_empty() {
-        return Err(Refusal::NoPair);
-    }
     if memchr(b'&', piece.as_bytes()).is_some() {
         return Err(Refusal::SeveralPairs);
+    }
+    let (key, value) = split(piece)?;
+    Ok((Cow::Owned(decode(key)?), Cow::Owned(decode(value)?)))
+}
+
+/// Splits a piece into two halves that are not empty.
+fn split(piece: &str) -> Result<(&str, &str), Refusal> {
+    if piece.is_empty() {
+        return Err(Refusal::NoPair);
     }
     let equals = piece.bytes().position(|byte| byte == b'=').ok_or(Refusal::NoEqualsSign)?;
     let (key, value) = (&piece[..equals], &piece[equals + 1..]);
     if key.is_empty() || value.is_empty() {
         return Err(Refusal::EmptyHalf);
     }
-    Ok((decode(key)?, decode(value)?))
+    Ok((key, value))
 }
 
 /// Decodes one half of a pair. A half that is not empty decodes to at least one byte.
-fn decode(half: &str) -> Result<Cow<'_, str>, Refusal> {
-    if memchr2(b'+', b'%', half.as_bytes()).is_none() {
-        return Ok(Cow::Borrowed(half));
-    }
+fn decode(half: &str) -> Result<String, Refusal> {
     // Spaces first: a plus sign that was meant as one comes as %2B, and must not be touched.
     let spaced = half.replace('+', " ");
     let bytes: Vec<u8> = percent_decode(spaced.as_bytes()).collect();
-    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| Refusal::NotUtf8)
+    String::from_utf8(bytes).map_err(|_| Refusal::NotUtf8)
 }
 
 #[cfg(test)]

@@ -237,18 +237,16 @@ fn is_port(port: &[u8]) -> bool {
 /// Whether this is a registered name (RFC 3986 §3.2.2): some of these characters, and bytes as `%XX`.
 /// A `%` alone may stand in a query, where the rules are those of forms, and nowhere in a name.
 fn is_name(name: &[u8]) -> bool {
-    let mut rest = name;
-    while let [first, after @ ..] = rest {
-        rest = match (first, after) {
-            (b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9', _) => after,
-            (byte, _) if b"-._~!$&'()*+,;=".contains(byte) => after,
-            (b'%', [high, low, after @ ..])
-                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
-            {
-                after
-            }
-            _ => return false,
-        };
+    let mut rest = name.iter();
+    while let Some(byte) = rest.next() {
+        // From & to . they are all among them.
+        let is_plain = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'&'..=b'.' | b'!' | b'$' | b';' | b'=' | b'_' | b'~');
+        let mut is_hex = || rest.next().is_some_and(u8::is_ascii_hexdigit);
+        let fits = is_plain || *byte == b'%' && is_hex() && is_hex();
+        if !fits {
+            return false;
+        }
     }
     !name.is_empty()
 }
