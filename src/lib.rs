@@ -70,10 +70,13 @@
 //!   line            and as a line of JSON
 //!   hello           what there is already
 //!   room            for how many events there is room
-//!   recorder        which stages become events
-//!   scribe          who is told of them
+//!   recorder        stages that become events
+//!   here            which, on this thread's connection
+//!   scribe          takes them from the queue
+//!   readers         who is told of them
 //!   lines           a file that is
 //!   trace           a terminal that is
+//!   words           what it says
 //!   watcher         a browser that is
 //!   page            what it shows them with
 //!   flags           which of all this is wanted

@@ -4,9 +4,9 @@
 //! rooms, and turn stages into something to look at:
 //!
 //! ```text
-//!  stage ──▶ recorder ──queue──▶ scribe ──▶ trace                   words, for --trace
-//!             (event)              ├──────▶ --trace-file FILE       lines of JSON
-//!                                  └──────▶ watcher ──▶ page        the same lines, for --watch
+//!  stage ──▶ recorder ──queue──▶ scribe ──┬──▶ trace             words, for --trace
+//!                                         ├──▶ lines             of JSON, for --trace-file
+//!                                         └──▶ watcher ──▶ page  the same lines, for --watch
 //! ```
 //!
 //! # What a page, or another reader, can rely on
@@ -39,9 +39,12 @@ pub mod line;
 pub mod hello;
 mod room;
 mod recorder;
+mod here;
 pub mod scribe;
+mod readers;
 mod lines;
 mod trace;
+mod words;
 mod watcher;
 pub mod page;
 pub mod flags;

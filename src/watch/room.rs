@@ -7,13 +7,14 @@
 //!
 //! A queue with a fixed number of places makes nobody wait, and when it is full it loses whatever comes next:
 //! the end of a request whose beginning is in it. So who begins something first sets aside as much room as the
-//! rest of it will need; the places are there then.
+//! rest of it will need; the places are there then. What finds no room is counted here.
 //!
 //! Next: [`crate::watch::recorder`], which decides what becomes an event.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Instant;
 
 use crate::watch::event::{Event, What};
 
@@ -51,6 +52,10 @@ pub(crate) struct Room {
     queue: SyncSender<Message>,
     /// For how many events there is room that nobody has set aside.
     free: AtomicI64,
+    /// When the recording began.
+    start: Instant,
+    lost_requests: AtomicU64,
+    lost_connections: AtomicU64,
 }
 
 impl Room {
@@ -58,7 +63,14 @@ impl Room {
     pub(crate) fn new(connections: usize) -> (Self, Receiver<Message>) {
         let free = QUEUE.saturating_add_unsigned(connections as u64).min(MOST);
         let (queue, events) = sync_channel(usize::try_from(free + SPARE).unwrap_or_default());
-        (Room { queue, free: AtomicI64::new(free) }, events)
+        let room = Room {
+            queue,
+            free: AtomicI64::new(free),
+            start: Instant::now(),
+            lost_requests: AtomicU64::new(0),
+            lost_connections: AtomicU64::new(0),
+        };
+        (room, events)
     }
 
     /// A way to tell whoever reads the queue something else.
@@ -84,10 +96,34 @@ impl Room {
         self.free.fetch_add(events, Relaxed);
     }
 
-    /// Puts an event into the queue, for which room was set aside. Returns whether there was a place for it.
-    pub(crate) fn send(&self, event: Event, begins: bool) -> bool {
-        let event = Box::new(event);
-        self.queue.try_send(Message::Event { event, begins }).is_ok()
+    /// Puts an event into the queue, for which room was set aside. `begins` says whether it is the first
+    /// byte of a request.
+    pub(crate) fn send(&self, c: Option<u64>, r: Option<u64>, what: What, begins: bool) {
+        let event = Box::new(Event { t: self.time(Instant::now()), c, r, what });
+        if self.queue.try_send(Message::Event { event, begins }).is_err() {
+            // More has come for which no room is set aside than there is. Or nobody reads any more.
+            self.lose(1, 0);
+        }
+    }
+
+    /// The time since the recording began, in nanoseconds.
+    pub(crate) fn time(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.start).as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// So many requests and connections are not recorded.
+    pub(crate) fn lose(&self, requests: u64, connections: u64) {
+        if requests > 0 {
+            self.lost_requests.fetch_add(requests, Relaxed);
+        }
+        if connections > 0 {
+            self.lost_connections.fetch_add(connections, Relaxed);
+        }
+    }
+
+    /// How many requests and how many connections were not recorded since this was last asked.
+    pub(crate) fn take_lost(&self) -> (u64, u64) {
+        (self.lost_requests.swap(0, Relaxed), self.lost_connections.swap(0, Relaxed))
     }
 }
 
@@ -102,3 +138,6 @@ pub(crate) fn cost(what: &What) -> i64 {
         _ => 1,
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,4 +1,4 @@
-//! The scribe: a thread that hands events on to those who look.
+//! The scribe: a thread that takes events from the queue, and hands them on.
 //!
 //! ```text
 //!  threads that serve ──▶ queue ──▶ scribe ──▶ the file of --trace-file
@@ -6,31 +6,28 @@
 //!                                     └──▶ each watcher's queue ──▶ its thread ──▶ its socket
 //! ```
 //!
-//! 1. Whoever comes to look is first told what there is: [`Hello`], with the connections that are
-//!    open. Requests that are under way at that moment are not shown to him, as he would see them by half.
-//! 2. Those who can't take events fast enough slow down nobody. A file or a terminal holds up this thread; then no
+//! 1. Those who can't take events fast enough slow down nobody. A file or a terminal holds up this thread; then no
 //!    room is given back, whole requests are not recorded, and the number is told. A watcher has a queue, and
-//!    loses his place where that is full.
-//! 3. No more than [`RATE`] events a second are handed on for long: more is not read by anybody, and costs
+//!    loses its place where that is full.
+//! 2. No more than [`RATE`] events a second are handed on for long: more is not read by anybody, and costs
 //!    the processors that serve.
 //!
 //! It does not sleep in the queue while events come: to wake it up for each of them would cost the thread that
 //! serves more than the event.
 //!
-//! Next: [`crate::watch::lines`], the events in a file.
+//! Next: [`crate::watch::readers`], those who look.
 
-use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
 use crate::config::Config;
-use crate::watch::event::{Event, What};
-use crate::watch::hello::{Hello, Kept, Limits, Open, State};
+use crate::watch::hello::Kept;
+use crate::watch::readers::Readers;
 use crate::watch::recorder::Recorder;
 use crate::watch::room::{Message, Sink, cost};
 use crate::watch::stage;
@@ -63,28 +60,11 @@ pub struct Scribe {
 struct Desk {
     recorder: Arc<Recorder>,
     queue: Receiver<Message>,
-    about: About,
-    open: BTreeMap<u64, Open>,
-    readers: Vec<Reader>,
+    readers: Readers,
     handed_on: Arc<AtomicU64>,
     /// Room that is not given back yet, in events, and when some of it was.
     owed: i64,
     given: Instant,
-}
-
-struct Reader {
-    sink: Box<dyn Sink>,
-    /// Connections of which nothing is shown until a request begins.
-    by_half: HashSet<u64>,
-}
-
-/// What the first line says of the server.
-#[derive(Debug, Clone)]
-struct About {
-    start: u64,
-    kept: Kept,
-    sync: String,
-    limits: Limits,
 }
 
 impl Scribe {
@@ -96,28 +76,12 @@ impl Scribe {
     pub fn start(config: &Config, kept: Kept, sync: &str) -> anyhow::Result<Self> {
         let (recorder, events) = Recorder::new(config.max_connections);
         let recorder = Arc::new(recorder);
-        let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let about = About {
-            start: millis(start),
-            kept,
-            sync: sync.to_string(),
-            limits: Limits {
-                head_ms: millis(config.limits.head_time),
-                body_ms: millis(config.limits.body_time),
-                idle_ms: millis(config.limits.idle_time),
-                write_ms: millis(config.limits.write_time),
-                head_bytes: config.limits.head_bytes,
-                connections: config.max_connections,
-            },
-        };
         let handed_on = Arc::new(AtomicU64::new(0));
         let desk = Desk {
             handed_on: Arc::clone(&handed_on),
             recorder: Arc::clone(&recorder),
             queue: events,
-            about,
-            open: BTreeMap::new(),
-            readers: Vec::new(),
+            readers: Readers::new(config, kept, sync),
             owed: 0,
             given: Instant::now(),
         };
@@ -162,9 +126,13 @@ impl Desk {
             let mut left = ROUND;
             while let Some(message) = next {
                 match message {
-                    Message::Event { event, begins } => self.event(&event, begins),
+                    Message::Event { event, begins } => {
+                        self.owed += cost(&event.what);
+                        self.handed_on.fetch_add(1, Relaxed);
+                        self.readers.tell(&event, begins);
+                    }
                     Message::Look(sink, done) => {
-                        self.look(sink);
+                        self.readers.add(sink, &self.recorder);
                         let _ = done.try_send(());
                     }
                     Message::End => goes_on = false,
@@ -172,112 +140,11 @@ impl Desk {
                 left -= 1;
                 next = (goes_on && left > 0).then(|| self.queue.try_recv().ok()).flatten();
             }
-            self.tell_lost();
-            self.flush();
+            self.readers.flush(&self.recorder);
             self.give_room();
             if goes_on && left > 0 && self.owed > 0 {
                 thread::sleep(GLANCE);
             }
-        }
-    }
-
-    fn event(&mut self, event: &Event, begins: bool) {
-        self.owed += cost(&event.what);
-        self.handed_on.fetch_add(1, Relaxed);
-        if let Some(c) = event.c {
-            self.keep(c, &event.what);
-        }
-        if self.readers.is_empty() {
-            return;
-        }
-        let line: Arc<str> = event.line().into();
-        let is_shared = matches!(
-            event.what,
-            What::Opened { .. }
-                | What::Closed { .. }
-                | What::Journaled { .. }
-                | What::Synced { .. }
-        );
-        for reader in &mut self.readers {
-            if let Some(c) = &event.c
-                && !reader.by_half.is_empty()
-            {
-                if begins || matches!(event.what, What::Closed { .. }) {
-                    reader.by_half.remove(c);
-                } else if !is_shared && reader.by_half.contains(c) {
-                    continue;
-                }
-            }
-            reader.sink.take(event, &line);
-        }
-    }
-
-    /// Keeps what the next first line has to say of a connection.
-    fn keep(&mut self, c: u64, what: &What) {
-        let state = match what {
-            What::Opened { peer } => {
-                let open = Open { c, peer: peer.clone(), state: State::Idle };
-                self.open.insert(c, open);
-                return;
-            }
-            What::Closed { .. } => {
-                self.open.remove(&c);
-                return;
-            }
-            What::BytesRead { .. } | What::Partial { .. } => State::Begun,
-            What::Parsed { .. } => State::Answering,
-            What::Written { .. } => State::Idle,
-            _ => return,
-        };
-        if let Some(open) = self.open.get_mut(&c) {
-            open.state = state;
-        }
-    }
-
-    fn look(&mut self, mut sink: Box<dyn Sink>) {
-        if self.readers.is_empty() {
-            // What was not recorded before was not wanted.
-            self.recorder.take_lost();
-            self.recorder.look(true);
-            // Nobody has told since when this is so.
-            for open in self.open.values_mut() {
-                open.state = State::Idle;
-            }
-        }
-        let About { start, kept, sync, limits } = self.about.clone();
-        let hello = self.now(What::Hello(Hello {
-            version: env!("CARGO_PKG_VERSION").into(),
-            start,
-            kept,
-            sync,
-            limits,
-            file: self.recorder.file(),
-            open: self.open.values().cloned().collect(),
-        }));
-        sink.take(&hello, &hello.line().into());
-        let by_half = self.open.keys().copied().collect();
-        self.readers.push(Reader { sink, by_half });
-    }
-
-    fn tell_lost(&mut self) {
-        if self.readers.is_empty() {
-            return;
-        }
-        let (requests, connections) = self.recorder.take_lost();
-        if requests + connections > 0 {
-            let lost = self.now(What::Lost { requests, connections });
-            let line: Arc<str> = lost.line().into();
-            for reader in &mut self.readers {
-                reader.sink.take(&lost, &line);
-            }
-        }
-    }
-
-    fn flush(&mut self) {
-        let before = self.readers.len();
-        self.readers.retain_mut(|reader| reader.sink.flush());
-        if self.readers.is_empty() && before > 0 {
-            self.recorder.look(false);
         }
     }
 
@@ -292,12 +159,4 @@ impl Desk {
         self.owed -= given;
         self.given = now;
     }
-
-    fn now(&self, what: What) -> Event {
-        Event { t: self.recorder.time(Instant::now()), c: None, r: None, what }
-    }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

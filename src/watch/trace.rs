@@ -18,7 +18,7 @@
 //!
 //! The naive version prints what came, and a client that sends `ESC [ 2 J` wipes your screen.
 //!
-//! Next: [`crate::watch::watcher`], the events in a browser.
+//! Next: [`crate::watch::words`], what it says of a stage.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use crate::watch::event::{Event, What};
 use crate::watch::room::Sink;
+use crate::watch::words::{in_words, thousands};
 
 /// The columns of the narrowest terminal that people have.
 const WIDTH: usize = 80;
@@ -114,82 +115,6 @@ impl<W: Write + Send> Sink for Trace<W> {
         self.lines.clear();
         written.and_then(|()| self.output.flush()).is_ok()
     }
-}
-
-/// A stage's name, and what there is to say of it.
-fn in_words(event: &Event) -> Option<(&'static str, String)> {
-    Some(match &event.what {
-        What::Hello(_) => return None,
-        What::Opened { peer } => ("opened", peer.clone()),
-        What::BytesRead { n, text } => ("bytes_read", format!("{}: {text}", bytes(*n))),
-        What::Partial { part, have, .. } => (
-            "partial",
-            format!("{} so far, and the {part:?} is not whole", bytes(*have)).to_lowercase(),
-        ),
-        What::Parsed { method, path, query, head } => {
-            let mark = if query.is_empty() { "" } else { "?" };
-            ("parsed", format!("{method} {path}{mark}{query}, a head of {}", bytes(*head)))
-        }
-        What::Routed { path } => ("routed", path.clone()),
-        What::Decoded { key, value: None } => ("decoded", key.clone()),
-        What::Decoded { key, value: Some(value) } => ("decoded", format!("{key} = {value}")),
-        What::Locked { shard } => ("locked", format!("shard {shard}")),
-        What::Joined { batch, leads: true } => ("joined", format!("batch {batch}, and leads it")),
-        What::Joined { batch, leads: false } => ("joined", format!("batch {batch}")),
-        What::Journaled { batch, sets, n, at, .. } => {
-            let at = thousands(*at);
-            ("journaled", format!("batch {batch}: {}, {} at {at}", plural(*sets, "set"), bytes(*n)))
-        }
-        What::Synced { batch, sets, begun: None, .. } => {
-            ("synced", format!("batch {batch}: {}", plural(*sets, "set")))
-        }
-        What::Synced { batch, sets, begun: Some(begun), .. } => {
-            let (sets, time) =
-                (plural(*sets, "set"), thousands(event.t.saturating_sub(*begun) / 1000));
-            ("synced", format!("up to batch {batch}: {sets}, in the background, {time} µs"))
-        }
-        What::Answered { status, n, close, sentence } => {
-            let last = if *close { ", the last one" } else { "" };
-            let said = sentence.as_deref().map(|it| format!(": {it}")).unwrap_or_default();
-            ("answered", format!("{status}, {}{last}{said}", bytes(*n)))
-        }
-        What::Written { n, answers: 1 } => ("written", bytes(*n)),
-        What::Written { n, answers } => ("written", format!("{}, {answers} answers", bytes(*n))),
-        What::Closed { why } => ("closed", format!("{why:?}").to_lowercase()),
-        What::File { step, bytes: n, records, keys } => {
-            let keys = keys.map(|keys| format!(", {}", plural(keys, "key"))).unwrap_or_default();
-            let records = thousands(*records);
-            let step = format!("{step:?}").to_lowercase();
-            let n = thousands(*n);
-            ("file", format!("{step}: {n} bytes, {records} records{keys}"))
-        }
-        What::Lost { requests, connections } => {
-            let (requests, connections) = (thousands(*requests), thousands(*connections));
-            ("lost", format!("{requests} requests and {connections} connections are not shown"))
-        }
-    })
-}
-
-fn bytes(n: usize) -> String {
-    plural(n, "byte")
-}
-
-fn plural(n: usize, word: &str) -> String {
-    let s = if n == 1 { "" } else { "s" };
-    format!("{} {word}{s}", thousands(n as u64))
-}
-
-/// A number as people read it: `1,234,567`.
-fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// Adds `text` to a line of at most `width` columns, as it can be seen: what does not print is escaped.
