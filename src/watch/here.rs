@@ -149,16 +149,6 @@ impl Here {
         }
     }
 
-    /// Whether the request that is under way is recorded. If it has just begun, decides it: where there is
-    /// no room, it passes by, and with it whatever comes up to a read that begins with a request.
-    pub(crate) fn is_recorded(&mut self, room: &Room) -> bool {
-        if self.attends && self.now == Now::Nothing {
-            self.attends = self.has_room(room, ROOM, 0);
-            self.now = if self.attends { Now::Recorded } else { Now::Lost };
-        }
-        self.attends
-    }
-
     fn closed(&mut self, stage: Stage<'_>, room: &Room) {
         if self.untold_bytes > 0 {
             self.tell_bytes(false, room);
@@ -222,6 +212,16 @@ impl Here {
         if passed > 0 {
             self.now = Now::Nothing;
         }
+    }
+
+    /// Whether the request that is under way is recorded. If it has just begun, decides it: where there is
+    /// no room, it passes by, and with it whatever comes up to a read that begins with a request.
+    fn is_recorded(&mut self, room: &Room) -> bool {
+        if self.attends && self.now == Now::Nothing {
+            self.attends = self.has_room(room, ROOM, 0);
+            self.now = if self.attends { Now::Recorded } else { Now::Lost };
+        }
+        self.attends
     }
 
     /// Whether there is room for `cost` events here, and then for `rest` more.

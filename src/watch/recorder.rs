@@ -77,9 +77,8 @@ impl Recorder {
                 here.opened(c, stage, looking, &self.room);
             }
             Stage::Joined { batch, .. } => {
-                if here.is_recorded(&self.room) {
-                    self.wanted_batch.fetch_max(batch, Relaxed);
-                }
+                // It is a set that is recorded: any other has passed by.
+                self.wanted_batch.fetch_max(batch, Relaxed);
                 here.note(stage, looking, &self.room);
             }
             Stage::Journaled { batch, lines, at, records, keys, .. } => {

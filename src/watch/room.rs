@@ -80,15 +80,9 @@ impl Room {
 
     /// Sets room aside for so many events, if there is so much.
     pub(crate) fn set_aside(&self, events: i64) -> bool {
-        // Most of a flood ends here, and changes nothing that other processors have to hear of.
-        if self.free.load(Relaxed) < events {
-            return false;
-        }
-        let enough = self.free.fetch_sub(events, Relaxed) >= events;
-        if !enough {
-            self.give(events);
-        }
-        enough
+        // Where there is not, nothing changes that other processors have to hear of: most of a flood ends here.
+        let left = |free: i64| (free >= events).then(|| free - events);
+        self.free.fetch_update(Relaxed, Relaxed, left).is_ok()
     }
 
     /// There is room for so many events more.

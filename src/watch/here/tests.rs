@@ -76,6 +76,76 @@ fn a_request_that_finds_no_room_at_its_first_byte_is_counted_and_not_there() {
     it.write();
     assert_eq!(it.told(), ["2:bytes_read", "2:parsed", "2:answered", "2:written"]);
     assert_eq!(it.room.take_lost(), (0, 0));
+    it.room.leave(0);
+    it.read(b"GET", 0);
+    it.answer();
+    it.write();
+    assert_eq!(it.told(), [""; 0]);
+    assert_eq!(it.room.take_lost(), (1, 0));
+}
+
+#[test]
+fn a_write_says_how_many_answers_it_has() {
+    let mut it = Connection::open(ENOUGH);
+    for count in [1, 3, 2] {
+        it.read(b"GET", 0);
+        for _ in 0..count {
+            it.answer();
+        }
+        it.write();
+    }
+    let mut answers = Vec::new();
+    while let Ok(Message::Event { event, .. }) = it.events.try_recv() {
+        if let What::Written { answers: count, .. } = event.what {
+            answers.push((event.r, count));
+        }
+    }
+    assert_eq!(answers, [(Some(1), 1), (Some(4), 3), (Some(6), 2)]);
+}
+
+#[test]
+fn a_request_keeps_its_room_while_the_answer_before_it_is_written() {
+    let mut it = Connection::open(2 + 2 * ROOM);
+    it.read(b"GET G", 0);
+    it.answer();
+    it.partial();
+    it.write();
+    it.room.leave(0);
+    it.read(b"ET", 1);
+    it.answer();
+    it.write();
+    let first = ["opened", "1:bytes_read", "1:parsed", "1:answered", "2:partial", "1:written"];
+    let second = ["2:bytes_read", "2:parsed", "2:answered", "2:written"];
+    assert_eq!(it.told(), [first.as_slice(), &second].concat());
+}
+
+#[test]
+fn an_answer_to_nothing_is_told_on_a_connection_that_is_there() {
+    for (room, wanted) in [(ENOUGH, &["opened", "1:answered", "1:written", "closed"][..]), (1, &[])]
+    {
+        let mut it = Connection::open(room);
+        it.room.give(ENOUGH);
+        it.note(Stage::Answered { status: "503 Busy", bytes: b"no", body: 0, close: true });
+        it.write();
+        it.close();
+        assert_eq!(it.told(), wanted);
+    }
+}
+
+#[test]
+fn bytes_that_wait_to_be_told_are_told_at_the_end() {
+    let mut it = Connection::open(2 + ROOM);
+    for unread in 0..100 {
+        it.read(b"G", unread);
+    }
+    it.close();
+    let mut bytes = 0;
+    while let Ok(Message::Event { event, .. }) = it.events.try_recv() {
+        if let What::BytesRead { n, .. } = event.what {
+            bytes += n;
+        }
+    }
+    assert_eq!(bytes, 100);
 }
 
 #[test]

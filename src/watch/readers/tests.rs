@@ -1,7 +1,9 @@
 use std::sync::Mutex;
+use std::sync::mpsc::Receiver;
 
 use super::*;
-use crate::watch::stage::Why;
+use crate::watch::room::Message;
+use crate::watch::stage::{FileStep, Stage, Why};
 
 /// Somebody who wants no more once it is told so many events, and what it was told.
 struct Pupil {
@@ -22,13 +24,14 @@ impl Sink for Pupil {
 
 struct Class {
     recorder: Recorder,
+    events: Receiver<Message>,
     readers: Readers,
 }
 
 impl Class {
     fn new() -> Self {
-        let recorder = Recorder::new(1).0;
-        Class { recorder, readers: Readers::new(&Config::default(), Kept::Memory, "never") }
+        let (recorder, events) = Recorder::new(1);
+        Class { recorder, events, readers: Readers::new(&Config::default(), Kept::Memory, "never") }
     }
 
     fn add(&mut self, most: usize) -> Arc<Mutex<Vec<What>>> {
@@ -38,6 +41,13 @@ impl Class {
         told
     }
 
+    /// Whether requests are recorded.
+    fn is_looking(&self) -> bool {
+        let (step, bytes, records, keys) = (FileStep::Opened, 0, 0, None);
+        self.recorder.note(Stage::File { step, bytes, records, keys });
+        self.events.try_recv().is_ok()
+    }
+
     fn tell(&mut self, c: u64, what: What, begins: bool) {
         self.readers.tell(&Event { t: 1, c: Some(c), r: Some(1), what }, begins);
     }
@@ -45,6 +55,12 @@ impl Class {
 
 fn opened() -> What {
     What::Opened { peer: "127.0.0.1:5".into() }
+}
+
+/// The connections that a first line has.
+fn open(what: &What) -> Vec<(u64, State)> {
+    let What::Hello(hello) = what else { panic!("{what:?}") };
+    hello.open.iter().map(|open| (open.c, open.state)).collect()
 }
 
 fn read() -> What {
@@ -72,20 +88,17 @@ fn whoever_comes_is_told_who_is_connected_and_no_half_of_a_request() {
     let (first, second) = (first.lock().unwrap(), second.lock().unwrap());
     assert_eq!(first[1..], [read(), routed.clone(), synced.clone(), read(), routed.clone()]);
     assert_eq!(second[1..], [synced, read(), routed]);
-    let open = |what: &What| match what {
-        What::Hello(hello) => hello.open.iter().map(|open| (open.c, open.state)).collect(),
-        other => panic!("{other:?}"),
-    };
-    let (idle, begun): (Vec<_>, Vec<_>) =
-        (vec![(1, State::Idle), (2, State::Idle)], vec![(1, State::Idle), (2, State::Begun)]);
-    assert_eq!((open(&first[0]), open(&second[0])), (idle, begun));
+    assert_eq!(open(&first[0]), [(1, State::Idle), (2, State::Idle)]);
+    assert_eq!(open(&second[0]), [(1, State::Idle), (2, State::Begun)]);
 }
 
 #[test]
 fn losses_are_told_once_and_only_those_of_the_time_when_somebody_looked() {
     let mut class = Class::new();
     class.recorder.room.lose(7, 7);
+    assert!(!class.is_looking());
     let told = class.add(3);
+    assert!(class.is_looking());
     class.readers.flush(&class.recorder);
     assert_eq!(told.lock().unwrap().len(), 1);
     class.recorder.room.lose(2, 1);
@@ -96,7 +109,19 @@ fn losses_are_told_once_and_only_those_of_the_time_when_somebody_looked() {
     // Whoever wants no more is told no more.
     class.tell(1, opened(), false);
     class.readers.flush(&class.recorder);
-    assert!(class.readers.is_empty());
+    assert!(class.readers.is_empty() && !class.is_looking());
     class.tell(2, opened(), false);
     assert_eq!(told.lock().unwrap().len(), 3);
+}
+
+#[test]
+fn what_a_connection_did_when_the_last_reader_left_is_not_what_it_does() {
+    let mut class = Class::new();
+    class.tell(1, opened(), false);
+    class.add(2);
+    class.tell(1, read(), true);
+    class.readers.flush(&class.recorder);
+    assert!(class.readers.is_empty());
+    let told = class.add(100);
+    assert_eq!(open(&told.lock().unwrap()[0]), [(1, State::Idle)]);
 }

@@ -86,6 +86,21 @@ fn a_connection_leaves_nothing_to_the_next_of_its_thread() {
     let first = ["opened", "1:bytes_read", "closed"];
     let second = ["opened", "1:bytes_read", "1:parsed", "1:answered", "1:written"];
     assert_eq!(drain(&events).0, [first.as_slice(), &second].concat());
+    assert_eq!(recorder.room.take_lost(), (0, 0));
+}
+
+#[test]
+fn requests_are_lost_once_somebody_looks() {
+    let (recorder, events) = recorder(false);
+    open(&recorder);
+    get(&recorder);
+    recorder.room.leave(0);
+    get(&recorder);
+    assert_eq!(recorder.room.take_lost(), (0, 0));
+    recorder.look(true);
+    get(&recorder);
+    assert_eq!(recorder.room.take_lost(), (1, 0));
+    assert_eq!(drain(&events).0, ["opened"]);
 }
 
 #[test]
