@@ -191,6 +191,22 @@ mod tests {
     }
 
     #[test]
+    fn a_large_answer_is_a_reason_to_write_and_its_room_is_given_back() {
+        let (engine, config) = (MemoryStore::new(), Config::default());
+        engine.set("large", &"v".repeat(OUTPUT_FULL)).unwrap();
+        let client = Ipv4Addr::LOCALHOST.into();
+        let mut answers = Answers::new(&engine, &config, client, UNIX_EPOCH);
+        for (key, is_large) in [("small", false), ("large", true)] {
+            let head = format!("GET /get?key={key} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            assert!(answered(&mut answers, head.as_bytes()));
+            assert_eq!(answers.are_full(), is_large);
+            answers.clear();
+            assert_eq!(answers.ready(), b"");
+            assert_eq!(answers.output.capacity() == 0, is_large);
+        }
+    }
+
+    #[test]
     fn long_lines_in_the_log_are_a_reason_to_write() {
         let config = Config { log: true, ..Config::default() };
         let engine = MemoryStore::new();

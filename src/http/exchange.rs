@@ -255,7 +255,7 @@ impl<'s> Exchange<'s> {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
-    use std::time::UNIX_EPOCH;
+    use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
     use crate::store::memory::MemoryStore;
@@ -315,9 +315,34 @@ mod tests {
             assert_eq!(after_each(&[first], look), [Next::Over(why)], "{first}");
             after_each(&[first, &format!("{get}\r\n")], |exchange| {
                 assert_eq!(count(exchange, "Content-Length: "), 1, "{first}");
-                assert!(exchange.has_more() && exchange.discard() > 0);
+                assert!(exchange.has_more() && exchange.unread() > 0);
+                let unread = exchange.unread();
+                assert_eq!((exchange.discard(), exchange.unread()), (unread, 0));
             });
         }
+    }
+
+    #[test]
+    fn tells_when_to_read_on_when_to_write_and_what_time_it_is() {
+        let (engine, config) = (MemoryStore::new(), Config::default());
+        engine.set("a", &"v".repeat(100 << 10)).unwrap();
+        let client = Ipv4Addr::LOCALHOST.into();
+        let mut exchange = Exchange::new(&engine, &config, client, UNIX_EPOCH);
+        exchange.tick(UNIX_EPOCH + Duration::from_secs(61));
+        let get = b"GET /get?key=a HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let space = exchange.space();
+        space[..get.len()].copy_from_slice(get);
+        space[get.len()..].fill(b'x');
+        let size = space.len();
+        exchange.filled(size - 1);
+        assert!(!exchange.was_full());
+        assert_eq!(exchange.space().len(), 1);
+        exchange.filled(1);
+        assert!(exchange.was_full());
+        assert!(exchange.proceed() == Next::Request && !exchange.is_full());
+        exchange.answer(false);
+        assert!(exchange.is_full());
+        assert_eq!(count(&exchange, " 00:01:01 GMT"), 1);
     }
 
     #[test]

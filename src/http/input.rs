@@ -104,6 +104,7 @@ mod tests {
         while !bytes.is_empty() {
             let space = input.space();
             let count = space.len().min(bytes.len());
+            assert!(count > 0, "no room");
             space[..count].copy_from_slice(&bytes[..count]);
             input.filled(count);
             bytes = &bytes[count..];
@@ -144,11 +145,36 @@ mod tests {
     }
 
     #[test]
+    fn grows_no_further_for_the_sake_of_fewer_reads() {
+        let mut input = Input::default();
+        for _ in 0..10 {
+            let size = input.space().len();
+            assert!(size <= LARGE, "{size}");
+            arrive(&mut input, &vec![b'x'; size]);
+            input.use_up(size);
+        }
+        assert_eq!(input.space().len(), LARGE);
+    }
+
+    #[test]
     fn has_room_for_whatever_is_unread() {
         let mut input = Input::default();
         let long = vec![b'x'; 3 * LARGE];
         arrive(&mut input, &long);
         assert_eq!(input.unread(), long);
         assert!(!input.space().is_empty());
+    }
+
+    #[test]
+    fn what_is_unread_moves_to_the_front_where_the_end_is_reached() {
+        let mut input = Input::default();
+        let bytes: Vec<u8> = (0..=255).cycle().take(LARGE + 1000).collect();
+        arrive(&mut input, &bytes[..LARGE]);
+        for more in bytes[LARGE..].chunks(100) {
+            input.use_up(100);
+            assert_eq!(input.space().len(), 100);
+            arrive(&mut input, more);
+        }
+        assert_eq!(input.unread(), &bytes[1000..]);
     }
 }

@@ -177,12 +177,11 @@ impl Connection<'_> {
 
     /// Writes the answers that are ready.
     fn flush(&mut self) -> Result<(), End> {
-        let has_begun = self.exchange.unread() > 0;
         let bytes = self.exchange.ready();
         if bytes.is_empty() {
             return Ok(());
         }
-        let written = match self.seat.sent(has_begun, || self.socket.send(bytes)) {
+        let written = match self.seat.sent(|| self.socket.send(bytes)) {
             Ok(rest) => self.socket.write(rest, self.limits.write_time),
             Err(error) => Err(error),
         };

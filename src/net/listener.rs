@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddr
 
 use anyhow::Context as _;
 
-/// How often to ask for another free port when the one that we got is taken at the second address.
+/// How often to ask for a free port.
 const PORT_TRIES: u32 = 20;
 
 /// Listens on every loopback address of `localhost`, or on the first address of another host that
@@ -37,15 +37,19 @@ pub fn bind(host: &str, port: u16) -> anyhow::Result<Vec<TcpListener>> {
 /// # Errors
 /// Where the port is taken, or there is no such address.
 pub(crate) fn bind_loopback(port: u16) -> io::Result<Vec<TcpListener>> {
-    let mut tries = PORT_TRIES;
-    loop {
-        match bind_all(&loopback_addresses(), port) {
-            Err(error) if port == 0 && error.kind() == ErrorKind::AddrInUse && tries > 0 => {
-                tries -= 1;
-            }
+    let addresses = loopback_addresses(("localhost", 0).to_socket_addrs().into_iter().flatten());
+    again_if_taken(port, || bind_all(&addresses, port))
+}
+
+/// Binds; another free port is asked for where the one that we got is taken at the second address.
+fn again_if_taken<T>(port: u16, mut bind: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    for _ in 1..PORT_TRIES {
+        match bind() {
+            Err(error) if port == 0 && error.kind() == ErrorKind::AddrInUse => {}
             result => return result,
         }
     }
+    bind()
 }
 
 fn cannot_listen(error: io::Error, host: &str, port: u16) -> anyhow::Error {
@@ -59,10 +63,11 @@ fn cannot_listen(error: io::Error, host: &str, port: u16) -> anyhow::Error {
     anyhow::Error::new(error).context(format!("cannot listen on {host}:{port}{hint}"))
 }
 
-/// What the system says that `localhost` is; both families where it says nothing.
-fn loopback_addresses() -> Vec<IpAddr> {
+/// The loopback addresses among those that the system has `found` for `localhost`; at least one of each
+/// family.
+fn loopback_addresses(found: impl Iterator<Item = SocketAddr>) -> Vec<IpAddr> {
     let mut addresses: Vec<IpAddr> = Vec::new();
-    for address in ("localhost", 0).to_socket_addrs().into_iter().flatten() {
+    for address in found {
         if address.ip().is_loopback() && !addresses.contains(&address.ip()) {
             addresses.push(address.ip());
         }
@@ -120,6 +125,59 @@ mod tests {
             let error = format!("{:#}", bind(host, port).unwrap_err());
             assert!(error.contains(&format!("{host}:{port}")), "{error}");
         }
+    }
+
+    #[test]
+    fn what_can_be_done_is_said() {
+        for (kind, host, sentence) in [
+            (
+                ErrorKind::AddrInUse,
+                "::1",
+                "cannot listen on [::1]:80: another program listens there; choose another port with --port",
+            ),
+            (
+                ErrorKind::AddrNotAvailable,
+                "192.0.2.1",
+                "cannot listen on 192.0.2.1:80: this machine has no such address",
+            ),
+            (
+                ErrorKind::PermissionDenied,
+                "localhost",
+                "cannot listen on localhost:80: choose a port above 1023 with --port",
+            ),
+            (ErrorKind::OutOfMemory, "a", "cannot listen on a:80"),
+        ] {
+            assert_eq!(cannot_listen(kind.into(), host, 80).to_string(), sentence);
+        }
+    }
+
+    #[test]
+    fn another_free_port_is_asked_for_and_no_other_than_the_wanted_one() {
+        let tries = |port, fails: u32, kind: ErrorKind| {
+            let mut count = 0;
+            let result = again_if_taken(port, || {
+                count += 1;
+                if count > fails { Ok(()) } else { Err(io::Error::from(kind)) }
+            });
+            (count, result.map_err(|error| error.kind()))
+        };
+        let (taken, denied) = (ErrorKind::AddrInUse, ErrorKind::PermissionDenied);
+        assert_eq!(tries(0, 3, taken), (4, Ok(())));
+        assert_eq!(tries(0, u32::MAX, taken), (PORT_TRIES, Err(taken)));
+        assert_eq!(tries(80, 1, taken), (1, Err(taken)));
+        assert_eq!(tries(0, 1, denied), (1, Err(denied)));
+    }
+
+    #[test]
+    fn localhost_is_what_the_system_says_and_both_families() {
+        let addresses = |found: &[&str]| {
+            let found = found.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), 0));
+            let all: Vec<_> = loopback_addresses(found).iter().map(IpAddr::to_string).collect();
+            all.join(" ")
+        };
+        assert_eq!(addresses(&[]), "127.0.0.1 ::1");
+        assert_eq!(addresses(&["::1", "127.0.0.1", "::1"]), "::1 127.0.0.1");
+        assert_eq!(addresses(&["127.0.1.1", "192.0.2.1"]), "127.0.1.1 127.0.0.1 ::1");
     }
 
     #[test]

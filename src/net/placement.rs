@@ -59,11 +59,51 @@ fn move_to_client(_: &TcpStream) {}
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use std::io::{Read as _, Write as _};
     use std::net::{TcpListener, TcpStream};
+    use std::thread;
 
-    use rustix::thread::sched_getaffinity;
+    use rustix::net::sockopt::socket_incoming_cpu;
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
     use super::*;
+
+    #[test]
+    fn the_thread_goes_where_its_client_is() {
+        let all = sched_getaffinity(None).unwrap();
+        let mut cpus = (0..CpuSet::MAX_CPU).filter(|&cpu| all.is_set(cpu));
+        // With one processor there is nowhere to go.
+        let (Some(one), Some(other)) = (cpus.next(), cpus.next()) else { return };
+        let stay = |cpu| {
+            let mut there = CpuSet::new();
+            there.set(cpu);
+            sched_setaffinity(None, &there).unwrap();
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        let (mut told, mut moved) = (0, 0);
+        for (here, there) in [(one, other), (other, one)].repeat(10) {
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    stay(there);
+                    (&client).write_all(b"1").unwrap();
+                });
+            });
+            (&stream).read_exact(&mut [0]).unwrap();
+            stay(here);
+            sched_setaffinity(None, &all).unwrap();
+            let mut placement = Placement::default();
+            (1..FIRST_LOOK).for_each(|_| placement.has_read(&stream));
+            let stayed = sched_getcpu() == here;
+            placement.has_read(&stream);
+            moved += usize::from(stayed && sched_getcpu() == there);
+            told +=
+                usize::from(socket_incoming_cpu(&stream).is_ok_and(|cpu| cpu as usize == there));
+        }
+        // Now and then the system itself moves a thread.
+        assert!(moved * 2 >= told, "{moved} of {told}");
+    }
 
     #[test]
     fn the_thread_is_free_again_after_the_move() {

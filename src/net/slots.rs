@@ -8,7 +8,7 @@
 //!              begin()                  answer()
 //! take() ──▶ Idle ──some bytes──▶ Begun ──a whole request──▶ Answering
 //!             ▲                     ▲                           │
-//!             └───wait(), sent()────┴───────begin(), sent()─────┘
+//!             └───────wait()────────┴───────begin(), sent()─────┘
 //!
 //! evict_one() turns Idle or Begun to Ended, end_idle() turns Idle, and stop() leaves both as they are.
 //! All three end the input: the thread reads what has come, and then the end. Answering is left alone.
@@ -206,8 +206,8 @@ impl Seat {
     }
 
     /// Has the answers so far sent, as much of them as the system takes at once; `send` returns the
-    /// rest. Where there is none, it is the client's turn from now on, of whose next request something
-    /// is there if it `has_begun`.
+    /// rest. Where there is none, it is the client's turn from now on; whether it has begun its next
+    /// request is said by [`Seat::wait`] or [`Seat::begin`].
     ///
     /// Others see this in one step. A client that has its answer and comes back on a second connection
     /// must not find that the first one is still being answered, and somebody else have to go.
@@ -216,14 +216,13 @@ impl Seat {
     /// Those of `send`.
     pub(crate) fn sent<'b>(
         &self,
-        has_begun: bool,
         send: impl FnOnce() -> io::Result<&'b [u8]>,
     ) -> io::Result<&'b [u8]> {
         let mut status = lock(&self.slot.status);
         status.since = Instant::now();
         let rest = send()?;
         if rest.is_empty() && status.state == State::Answering {
-            status.state = if has_begun { State::Begun } else { State::Idle };
+            status.state = State::Begun;
         }
         Ok(rest)
     }

@@ -408,6 +408,18 @@ fn more_connections_than_the_system_has_room_for_are_warned_of() {
     server.stop();
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn the_limit_on_open_files_is_raised_as_far_as_the_system_lets_us() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -S -n 64; exec \"$0\" \"$@\""]);
+    command.arg(program().get_program()).args(["--memory", "--max-connections", "100"]);
+    let server = Server::start_command(Arc::new(tempfile::tempdir().unwrap()), command);
+    let stderr = Arc::clone(&server.stderr);
+    server.stop();
+    assert_eq!(*stderr.lock().unwrap(), "");
+}
+
 /// A server whose standard streams are not all there.
 struct Closed {
     child: std::process::Child,

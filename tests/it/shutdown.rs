@@ -3,7 +3,7 @@
 //! CONTRACT §4.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::load::{Outcome, check, ledgers, set_until_the_end};
 use crate::common::{PATIENCE, Server, Wire, program};
-use dbserver::{Config, MemoryStore, listener, serve};
+use dbserver::{Config, Engine as _, MemoryStore, listener, serve};
 
 /// Twice what the server promises, and more than a busy machine needs on top.
 const SOON: Duration = Duration::from_secs(10);
@@ -358,6 +358,11 @@ fn being_stopped_and_continued_breaks_no_connection() {
         &server,
         "GET /set?b=1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n12345",
     );
+    // One that is being answered with more than fits between the two, and reads nothing yet.
+    let mut deaf = server.connect();
+    assert_eq!(deaf.get(&format!("/set?large={}", "v".repeat(60_000))).status, 200);
+    deaf.send("GET /get?key=large HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(400));
+    deaf.stream.peek(&mut [0]).unwrap();
     for _ in 0..5 {
         server.signal("STOP");
         wait_until_stopped(&server, true);
@@ -369,6 +374,9 @@ fn being_stopped_and_continued_breaks_no_connection() {
     assert_eq!(head.send("Host: localhost\r\n\r\n").answer().status, 200);
     assert_eq!(body.send("67890").answer().status, 200);
     assert_eq!(idle.get("/get?key=a").text(), "1");
+    for _ in 0..400 {
+        assert_eq!(deaf.answer().body.len(), 60_000);
+    }
 
     // What comes while it is stopped is answered when it goes on.
     server.signal("STOP");
@@ -431,21 +439,35 @@ fn nobody_is_served_who_connects_after_the_stop() {
 }
 
 #[test]
-fn nothing_listens_when_stop_has_returned() {
+fn nothing_listens_when_stop_has_returned_and_nobody_is_served() {
+    const ANSWERS: usize = 400;
     let listeners = listener::bind("localhost", 0).unwrap();
     let addresses: Vec<_> = listeners.iter().map(|it| it.local_addr().unwrap()).collect();
-    let server = serve(listeners, Arc::new(MemoryStore::new()), Config::default()).unwrap();
+    let store = Arc::new(MemoryStore::new());
+    store.set("large", &"v".repeat(60_000)).unwrap();
+    let server = serve(listeners, store, Config::default()).unwrap();
     let mut wires: Vec<_> = addresses.iter().map(|&address| Wire::connect(address)).collect();
     for wire in &mut wires {
         assert_eq!(wire.get("/get?key=a").status, 404);
         // Its thread is there for as long as it is waited for.
         wire.send("GET /get?key=a HTTP/1.1\r\n");
     }
+    // One that is being answered, and reads nothing.
+    let mut deaf = Wire::connect(addresses[0]);
+    deaf.send("GET /get?key=large HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(ANSWERS));
+    deaf.stream.peek(&mut [0]).unwrap();
     server.stop();
     for address in addresses {
         let refused = TcpStream::connect(address).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::ConnectionRefused, "{address}");
     }
+    for wire in &mut wires {
+        wire.expect_end();
+    }
+    // What was on its way to it, and no more.
+    let mut received = Vec::new();
+    let _ = deaf.stream.read_to_end(&mut received);
+    assert!(received.len() < ANSWERS * 60_000, "{}", received.len());
 }
 
 #[test]

@@ -12,8 +12,8 @@ fn connection() -> (TcpStream, Arc<TcpStream>) {
 }
 
 /// An answer that the system takes at once.
-fn sent(seat: &Seat, has_begun: bool) {
-    assert_eq!(seat.sent(has_begun, || Ok(b"")).unwrap(), b"");
+fn sent(seat: &Seat) {
+    assert_eq!(seat.sent(|| Ok(b"")).unwrap(), b"");
 }
 
 #[test]
@@ -23,7 +23,7 @@ fn the_one_that_has_waited_longest_makes_room() {
     let oldest = slots.take(&stream).unwrap();
     let other = slots.take(&connection().1).unwrap();
     assert!(oldest.answer() && other.begin());
-    sent(&oldest, false);
+    sent(&oldest);
     // `other` has not had a request for longer, though it was opened later.
     let third = slots.take(&connection().1).unwrap();
     assert!(!other.begin() && !other.wait());
@@ -43,7 +43,7 @@ fn a_client_that_pipelines_has_not_waited_since_its_last_answer() {
     let busy = slots.take(&connection().1).unwrap();
     let idle = slots.take(&connection().1).unwrap();
     assert!(busy.answer());
-    sent(&busy, true);
+    sent(&busy);
     let _third = slots.take(&connection().1).unwrap();
     assert!(busy.answer() && !idle.answer());
 }
@@ -54,9 +54,9 @@ fn a_client_that_has_its_answer_waits_from_then_on() {
     let seat = slots.take(&connection().1).unwrap();
     assert!(seat.answer());
     // As long as the system has not taken all of it, it is not the client's turn.
-    assert_eq!(seat.sent(false, || Ok(b"rest")).unwrap(), b"rest");
+    assert_eq!(seat.sent(|| Ok(b"rest")).unwrap(), b"rest");
     assert!(slots.take(&connection().1).is_none());
-    sent(&seat, false);
+    sent(&seat);
     assert!(slots.take(&connection().1).is_some());
 }
 
