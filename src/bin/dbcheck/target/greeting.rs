@@ -9,6 +9,7 @@
 //! 3. A server that does not listen where it was told is found through the processes that were
 //!    started, and a stranger that was faster at the port is known by not being one of them.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitStatus;
 use std::thread;
@@ -159,12 +160,13 @@ impl Wait<'_> {
     /// Whether one of the processes that were started listens there, as far as the system tells.
     fn is_ours(&self) -> bool {
         let started = self.launched.processes();
-        port::of_processes(&started).contains(&self.port) || port::listeners(self.port).is_empty()
+        port::of_processes(&started).any(|port| port == self.port)
+            || port::listeners(self.port).is_empty()
     }
 
     /// Where else something that was started answers.
     fn elsewhere(&self, patience: &Patience) -> Option<SocketAddr> {
-        let ports = port::of_processes(&self.launched.processes());
+        let ports: BTreeSet<u16> = port::of_processes(&self.launched.processes()).collect();
         let others = ports.into_iter().filter(|&port| port != self.port);
         others
             .flat_map(loopback)

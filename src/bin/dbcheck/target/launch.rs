@@ -49,6 +49,8 @@ pub(crate) struct Launched {
     child: Child,
     group: Pid,
     ended: Option<ExitStatus>,
+    /// Whether nothing is left of it.
+    is_over: bool,
     output: Arc<Mutex<Vec<u8>>>,
 }
 
@@ -77,7 +79,7 @@ impl Launched {
         if let Some(pipe) = child.stderr.take() {
             keep_last(pipe, Arc::clone(&output))?;
         }
-        Ok(Launched { child, group, ended: None, output })
+        Ok(Launched { child, group, ended: None, is_over: false, output })
     }
 
     /// How the command ended, if it did. A server that left it behind may go on.
@@ -129,16 +131,19 @@ impl Launched {
     /// Sends a signal to the whole group, and waits for the end; after `grace` it is SIGKILL. Says
     /// whether the first signal was enough.
     pub(crate) fn stop(&mut self, signal: Signal, grace: Duration) -> bool {
+        if self.is_over {
+            return true;
+        }
         // Looked up before: afterwards the wrapper's children have other parents.
         let strays = self.strays();
         self.send(signal, &strays);
         let in_time = self.wait_for_end(grace, &strays);
-        // What ignores its parent's end is not left behind.
-        self.send(Signal::KILL, &strays);
-        if !in_time {
-            let strays = self.strays();
+        // What ignores its parent's end, or was started meanwhile, is not left behind.
+        let strays = self.strays();
+        self.is_over = in_time && strays.is_empty();
+        if !self.is_over {
             self.send(Signal::KILL, &strays);
-            self.wait_for_end(Duration::from_secs(5), &strays);
+            self.is_over = self.wait_for_end(Duration::from_secs(5), &strays);
         }
         *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) = None;
         in_time
@@ -146,9 +151,8 @@ impl Launched {
 
     /// All that it has started and that still runs.
     pub(crate) fn processes(&self) -> Vec<Pid> {
-        let in_group = process::all().filter(|&one| process::is_in(self.group, one));
-        let mut all: Vec<Pid> = in_group.chain(process::marked()).collect();
-        all.retain(|&one| process::runs(one));
+        let mut all = process::members(self.group);
+        all.extend(self.strays().into_iter().filter(|&one| process::runs(one)));
         all
     }
 
@@ -174,6 +178,7 @@ impl Launched {
         loop {
             let is_over = self.ended().is_some() && !strays.iter().any(|&one| process::runs(one));
             if is_over && !process::group_runs(self.group) {
+                process::bury(self.group, strays);
                 return true;
             }
             if Instant::now() > deadline {

@@ -7,6 +7,8 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
+use rustix::io::Errno;
+use rustix::net::{self, AddressFamily, SocketType};
 use rustix::process::Pid;
 
 /// A port that nobody listens on, on either loopback address.
@@ -31,39 +33,42 @@ pub(crate) fn is_taken(port: u16) -> bool {
     });
     // Connections that linger after the end of a server that did not set SO_REUSEADDR make it look
     // taken for a minute more; the system's table knows better, and is long.
-    is_refused && listening().is_none_or(|all| all.iter().any(|one| one.port == port))
+    is_refused && listening().is_none_or(|mut all| all.any(|one| one.port == port))
 }
 
 /// Whether connections that are over still hold it (TIME-WAIT, RFC 9293 §3.3.2): a server that does
 /// not set `SO_REUSEADDR` can't listen on it meanwhile.
 pub(crate) fn is_held(port: u16) -> bool {
     let is_it = |one: &Socket| one.port == port && one.state == TIME_WAIT;
-    table(|_| true).unwrap_or_default().iter().any(is_it)
+    // The table may have many thousands of them; mostly, a bind tells that none is on this port.
+    !can_bind(port) && table(|_| true).is_some_and(|mut all| all.any(|one| is_it(&one)))
+}
+
+/// Whether a server that does not set `SO_REUSEADDR` could have it. std would set that.
+fn can_bind(port: u16) -> bool {
+    let bind = |family, address: SocketAddr| {
+        net::bind(net::socket(family, SocketType::STREAM, None)?, &address)
+    };
+    // A machine without IPv6 has other reasons to refuse that.
+    bind(AddressFamily::INET6, (Ipv6Addr::UNSPECIFIED, port).into()) != Err(Errno::ADDRINUSE)
+        && bind(AddressFamily::INET, (Ipv4Addr::UNSPECIFIED, port).into()) != Err(Errno::ADDRINUSE)
 }
 
 /// The processes that listen on it, where the system tells (Linux, and ours alone).
 pub(crate) fn listeners(port: u16) -> Vec<Pid> {
-    let sockets = listening().unwrap_or_default();
-    let links: Vec<String> =
-        sockets.iter().filter(|one| one.port == port).map(Socket::link).collect();
+    let sockets = listening().into_iter().flatten();
+    let links: Vec<String> = sockets.filter(|one| one.port == port).map(|one| one.link()).collect();
     if links.is_empty() {
         return Vec::new();
     }
     super::process::all().filter(|&pid| open_files(pid).any(|file| links.contains(&file))).collect()
 }
 
-/// The ports that one of these processes listens on.
-pub(crate) fn of_processes(processes: &[Pid]) -> Vec<u16> {
+/// The ports that one of these processes listens on. Looked for no further than the caller asks.
+pub(crate) fn of_processes(processes: &[Pid]) -> impl Iterator<Item = u16> {
     let files: Vec<String> = processes.iter().flat_map(|&pid| open_files(pid)).collect();
-    let mut ports: Vec<u16> = listening()
-        .unwrap_or_default()
-        .iter()
-        .filter(|one| files.contains(&one.link()))
-        .map(|one| one.port)
-        .collect();
-    ports.sort_unstable();
-    ports.dedup();
-    ports
+    let sockets = listening().into_iter().flatten();
+    sockets.filter(move |one| files.contains(&one.link())).map(|one| one.port)
 }
 
 /// What its open files are, as the system names them.
@@ -104,22 +109,22 @@ impl Socket {
 
 /// The sockets that listen. They stand first in the table: behind them may be thousands of closed
 /// connections, which take longer to print than a server to start.
-fn listening() -> Option<Vec<Socket>> {
+fn listening() -> Option<impl Iterator<Item = Socket>> {
     table(|line| line.contains(" 0A "))
 }
 
-/// The system's table, as long as its lines are of this kind, where there is one (Linux).
-fn table(goes_on: impl Fn(&str) -> bool) -> Option<Vec<Socket>> {
-    let table = fs::File::open("/proc/net/tcp").ok()?;
+/// The system's table, as long as its lines are of this kind, where there is one (Linux). That of
+/// IPv6 is opened when that of IPv4 is at its end: to find that end, the system goes through as many
+/// lists as it could have connections.
+fn table(goes_on: impl Fn(&str) -> bool + Copy) -> Option<impl Iterator<Item = Socket>> {
+    let first = fs::File::open("/proc/net/tcp").ok()?;
     // Not there on a machine without IPv6.
-    let more = fs::File::open("/proc/net/tcp6").ok();
-    let mut sockets = Vec::new();
-    for table in [Some(table), more].into_iter().flatten() {
+    let more = std::iter::once_with(|| fs::File::open("/proc/net/tcp6").ok()).flatten();
+    Some(std::iter::once(first).chain(more).flat_map(move |table| {
         let lines = BufReader::new(table).lines().skip(1).map_while(Result::ok);
-        let lines = lines.take_while(|line| goes_on(line));
-        sockets.extend(lines.filter_map(|line| Socket::read(&line)));
-    }
-    Some(sockets)
+        let lines = lines.take_while(move |line| goes_on(line));
+        lines.filter_map(|line| Socket::read(&line))
+    }))
 }
 
 #[cfg(test)]
@@ -149,7 +154,7 @@ mod tests {
         let us = rustix::process::getpid();
         if cfg!(target_os = "linux") {
             assert!(listeners(port).contains(&us));
-            assert!(of_processes(&[us]).contains(&port));
+            assert!(of_processes(&[us]).any(|one| one == port));
         }
         drop(listener);
         // Somebody else may have been given it at once.
