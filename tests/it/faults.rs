@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use crate::common::{PATIENCE, Server, Wire, program};
 use dbserver::http::refusal::Refusal;
 use dbserver::{Config, Engine as _, MemoryStore, Routes, listener, serve};
+use memchr::memmem;
 use rustix::net::sockopt;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -797,14 +798,12 @@ fn change_one_byte(request: &mut Vec<u8>, random: &mut Xorshift) {
 /// Takes the sense out of what mutation has made a set: a target behind `GET ` that has the path
 /// of one. Everything else that might be taken for a set stays.
 fn defuse(stream: &mut [u8]) {
-    const SET: &[u8] = b"/set?";
-    for at in 0..stream.len().saturating_sub(SET.len() - 1) {
-        if &stream[at..at + SET.len()] == SET {
-            let before = &stream[..at];
-            let target = before.iter().rposition(|byte| b" \r\n".contains(byte));
-            if target.is_some_and(|space| before[..=space].ends_with(b"GET ")) {
-                stream[at + 2] = b'i';
-            }
+    let sets: Vec<usize> = memmem::find_iter(stream, b"/set?").collect();
+    for at in sets {
+        let before = &stream[..at];
+        let target = before.iter().rposition(|byte| b" \r\n".contains(byte));
+        if target.is_some_and(|space| before[..=space].ends_with(b"GET ")) {
+            stream[at + 2] = b'i';
         }
     }
 }
@@ -830,10 +829,9 @@ fn exchange(address: SocketAddr, sent: &[u8]) -> Result<usize, String> {
 
 /// Checks what was answered, and returns how many answers that were.
 fn check_answers(answers: &[u8]) -> Result<usize, String> {
-    let begins: Vec<usize> = (0..answers.len().saturating_sub(12))
+    let begins: Vec<usize> = memmem::find_iter(answers, b"HTTP/1.1 ")
         .filter(|&at| {
-            let here = &answers[at..];
-            here.starts_with(b"HTTP/1.1 ") && here[9..12].iter().all(u8::is_ascii_digit)
+            answers.get(at + 9..at + 12).is_some_and(|it| it.iter().all(u8::is_ascii_digit))
         })
         .collect();
     if begins.first().is_some_and(|&first| first > 0) || (begins.is_empty() && !answers.is_empty())
@@ -842,17 +840,19 @@ fn check_answers(answers: &[u8]) -> Result<usize, String> {
     }
     for (number, &begin) in begins.iter().enumerate() {
         let end = begins.get(number + 1).copied().unwrap_or(answers.len());
-        let answer = String::from_utf8_lossy(&answers[begin..end]);
-        let status = &answer[9..12];
-        if !["200", "400", "403", "404", "413", "414", "431", "500", "501", "505"].contains(&status)
+        let answer = &answers[begin..end];
+        let has = |text: &str| memmem::find(answer, text.as_bytes()).is_some();
+        let status = String::from_utf8_lossy(&answer[9..12]);
+        if !["200", "400", "403", "404", "413", "414", "431", "500", "501", "505"]
+            .contains(&&*status)
         {
             return Err(format!("answer {number} has the status {status}"));
         }
         // Nothing but a set has a 200 without content.
-        if status == "200" && answer.contains("\r\nContent-Length: 0\r\n") {
+        if status == "200" && has("\r\nContent-Length: 0\r\n") {
             return Err(format!("answer {number} is that to a set"));
         }
-        if answer.contains("The server failed") {
+        if has("The server failed") {
             return Err(format!("answer {number} comes from a panic"));
         }
     }

@@ -8,6 +8,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Instant;
 
+use memchr::memmem;
+
 use crate::common::{PATIENCE, Server};
 
 /// A connection that may end at any time.
@@ -66,7 +68,7 @@ impl Client {
 
 /// The answer, if all of it is there.
 fn whole(received: &[u8]) -> Option<Outcome> {
-    let end = received.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let end = memmem::find(received, b"\r\n\r\n")?;
     let head = std::str::from_utf8(&received[..end]).unwrap();
     let length: usize =
         head.split("Content-Length: ").nth(1)?.lines().next()?.parse().expect("a length");

@@ -14,6 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, Once, OnceLock, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use memchr::memmem;
 use signal_hook::consts::{SIGHUP, SIGINT};
 use signal_hook::flag::register_conditional_default;
 use tempfile::TempDir;
@@ -315,7 +316,7 @@ impl Wire {
     pub(crate) fn answer_to(&mut self, method: &str) -> Answer {
         let end = loop {
             let new = &self.received[self.taken..];
-            if let Some(end) = new.windows(4).position(|window| window == b"\r\n\r\n") {
+            if let Some(end) = memmem::find(new, b"\r\n\r\n") {
                 break self.taken + end;
             }
             assert!(self.more(), "the connection ended where an answer should be");
