@@ -3,6 +3,8 @@
 //!
 //! A lab that breaks everything, or nothing, would teach something that is not so.
 
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
 use std::thread;
@@ -97,6 +99,30 @@ fn each_lab_breaks_what_it_is_about_and_leaves_what_is_fixed() {
     });
     let problems = problems.into_inner().unwrap();
     assert!(problems.is_empty(), "{problems}");
+}
+
+/// An old program would be looked at after a change to its source.
+#[test]
+fn a_lab_that_cargo_has_started_has_cargo_build_what_it_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cargo, asked) = (folder.path().join("cargo"), folder.path().join("asked"));
+    fs::write(&cargo, format!("#!/bin/sh\necho \"$*\" >> '{}'\n", asked.display())).unwrap();
+    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+    let program = example("lab");
+    let target = program.ancestors().nth(3).unwrap();
+    // A command names its program as a reader of the tutorial does.
+    symlink(target, folder.path().join("target")).unwrap();
+    let step = "target/debug/examples/step03_read {port}";
+    for subject in [["--step", "3"], ["--cmd", step]] {
+        let mut lab = Command::new(&program);
+        lab.env("CARGO", &cargo).env("CARGO_MANIFEST_DIR", env!("CARGO_MANIFEST_DIR"));
+        lab.current_dir(folder.path());
+        let output = lab.arg("split-packet").args(subject).stdin(Stdio::null()).output().unwrap();
+        let said = fs::read_to_string(&asked).unwrap_or_default();
+        let wanted = "build --quiet --example step03_read --target-dir";
+        assert_eq!(said.trim_end(), format!("{wanted} {}", target.display()), "{output:?}");
+        fs::remove_file(&asked).unwrap();
+    }
 }
 
 #[test]
