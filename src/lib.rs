@@ -122,3 +122,4 @@ pub use store::etcd::EtcdStore;
 pub use store::file::{FileStore, Keeping};
 pub use store::journal::SyncWhen;
 pub use store::memory::MemoryStore;
+pub use watch::stage::{Stage, observe};
