@@ -389,7 +389,7 @@ impl Pairs {
         Ok(pairs)
     }
 
-    /// The file first: who reads a value may rely on it.
+    /// The file first: whoever reads a value may rely on it.
     fn set(&mut self, key: String, value: String) -> io::Result<()> {
         self.append(&line(&key, &value))?;
         self.map.insert(key, value);

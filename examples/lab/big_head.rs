@@ -1,5 +1,5 @@
-//! big-head: who reads until the head is whole needs a limit. The naive server has none, or has one
-//! by accident: the size of its buffer.
+//! big-head: a server that reads until the head is whole needs a limit. The naive server has none, or
+//! has one by accident: the size of its buffer.
 
 use std::time::Duration;
 

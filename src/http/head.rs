@@ -36,7 +36,7 @@ use crate::http::request;
 /// ```
 #[derive(Debug, Default)]
 pub struct HeadSearch {
-    /// Where the request line begins: 0, or 2 behind an empty line.
+    /// Where the request line begins: 0, or 2 after an empty line.
     start: usize,
     /// Where the line begins that is being searched.
     line: usize,

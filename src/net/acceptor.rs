@@ -76,7 +76,7 @@ pub(crate) struct Shared {
     pub(crate) turned_away: AtomicUsize,
 }
 
-/// One listener, and who takes turns at it.
+/// One listener, and the threads that take turns at it.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
     /// None once the server has stopped.
@@ -139,7 +139,7 @@ impl Acceptor {
         let listener = lock(&self.listener).clone()?;
         let accepted = listener.accept();
         match &accepted {
-            // The queue is in order: everybody who was there before our own last call has been accepted.
+            // The queue is in order: every client that was there before our own last call has been accepted.
             Ok((_, peer)) if Some(*peer) == self.last_caller() => self.hang_up(),
             Err(_) if lock(&self.listener).is_none() => {}
             _ => return Some(accepted),

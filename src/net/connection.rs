@@ -126,7 +126,7 @@ impl Connection<'_> {
     /// Answers the request whose head is there, when its body is there too.
     fn answer(&mut self) -> Result<(), End> {
         let mut last = !self.seat.answer();
-        // A server that stops answers what has come: also the requests behind this one.
+        // A server that stops answers what has come, the requests after this one too.
         if self.seat.is_stopping() && !last {
             last = !self.has_more();
         }

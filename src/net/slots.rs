@@ -17,7 +17,7 @@
 //! The naive version counts connections and refuses the next one: a thousand idle sockets shut
 //! everyone out.
 //!
-//! 1. Nobody who is being answered is cut off for somebody else. Nor is a client that asks: one whose
+//! 1. No client that is being answered is cut off for another. Nor is a client that asks: one whose
 //!    bytes are in the socket is not idle, though nobody may have had the time to read them.
 //! 2. A slot is freed when its [`Seat`] is dropped, in a panic too; that of an evicted connection at
 //!    once, while its thread is still on the way out.

@@ -1,8 +1,9 @@
 //! The threads: how many there are, no more than may be, and when the last one has left.
 //!
 //! There are a few more threads than connections. Some wait for the next client; some tell one that
-//! there is no slot; and who was evicted is still on the way out, which on a busy machine may take a
-//! while. Each takes memory that the system limits ([`crate::net::capacity`]), so all are counted.
+//! there is no slot; and the thread of a client that was evicted is still on its way out, which on a
+//! busy machine may take a while. Each takes memory that the system limits ([`crate::net::capacity`]),
+//! so all are counted.
 //!
 //! The naive version counts connections, and hopes.
 //!

@@ -6,7 +6,7 @@
 //!
 //! The naive version has one lock around map and file, and a read waits for the disk.
 //!
-//! Next: [`crate::store::batch`], for who has many sets at hand.
+//! Next: [`crate::store::batch`], for a caller that has many sets at hand.
 
 use std::io;
 use std::path::Path;

@@ -201,7 +201,7 @@ impl Gateway {
                 break;
             }
         }
-        // What may be asked again is simply not done; who asks need not know how far it came.
+        // What may be asked again is simply not done; whoever asks need not know how far it came.
         Err(match failure {
             Failure::Open(why) if again == Again::Yes => Failure::NotSent(why),
             failure => failure,

@@ -3,7 +3,7 @@
 //! 1. Nothing is changed before every line is read. A damaged line in the middle is not
 //!    what a crash leaves, so the start stops there, with its place, and the file stays as it is.
 //! 2. What a crash leaves at the end (see [`crate::store::tail`]) is completed or cut off, with a
-//!    warning. What is behind zeros may be whole lines, which somebody may want to see: that goes into
+//!    warning. What comes after zeros may be whole lines, which somebody may want to see: that goes into
 //!    a file of its own.
 //! 3. The memory that it takes is one buffer of 256 KiB (or one line, if that is longer), not the
 //!    file.
@@ -25,9 +25,9 @@ use crate::store::tail::{self, Tail};
 /// How much of the file is read at a time, in bytes, where no line is longer.
 const BUFFER: usize = 256 << 10;
 
-/// A loss of power leaves no more than this behind zeros, in bytes: the writer syncs as often
+/// A loss of power leaves no more than this after zeros, in bytes: the writer syncs as often
 /// ([`crate::store::writer::MOST_UNSYNCED`]).
-const MOST_BEHIND_ZEROS: u64 = 1 << 20;
+const MOST_AFTER_ZEROS: u64 = 1 << 20;
 
 /// What the file holds, once it is in order.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -143,7 +143,7 @@ fn cut_zeros(data: &DataFile, line: usize, offset: u64) -> anyhow::Result<String
     let size = file.length().with_context(in_order)? - offset;
     let mut kept = String::new();
     if !is_zero_from(file, offset).with_context(in_order)? {
-        if size > MOST_BEHIND_ZEROS {
+        if size > MOST_AFTER_ZEROS {
             bail!(
                 "{name}, line {line}, has zeros at byte {offset}, and {size} bytes from there on: \
                  more than a crash can leave; remove the zeros, or give another file with --data \

@@ -7,7 +7,7 @@
 //!    and then the beginning of a line. That is *torn*, and was never answered.
 //! 2. A loss of power can leave more. The pages of an append reach the disk in any order, and the
 //!    file's new length may be there before them: where a page is missing the file has zeros, and
-//!    behind them there may be whole lines. An append of ours has no zeros, since JSON escapes them.
+//!    after them there may be whole lines. An append of ours has no zeros, since JSON escapes them.
 //! 3. All else was done by somebody, and is somebody's: another program's file, a line that a person
 //!    wrote, a damaged disk. Whole JSON of another form is never the beginning of a line of ours. A
 //!    start that cuts it off as torn empties a file that has one long line.

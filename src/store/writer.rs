@@ -17,7 +17,7 @@
 //!    file that has lost its name takes no sets; one that became shorter is not trusted; what somebody
 //!    has appended is left alone.
 //! 4. With `--sync always`, no more than [`MOST_UNSYNCED`] waits for one sync. So there is a limit to what
-//!    a loss of power can leave behind zeros.
+//!    a loss of power can leave after zeros.
 //!
 //! The naive version takes a failed fsync for a failed write, tries it again, and hears "fine".
 //!

@@ -220,7 +220,7 @@ fn answers_of_random_bytes_reach_a_verdict() {
 }
 
 #[test]
-fn random_bytes_behind_a_status_line_reach_a_verdict() {
+fn random_bytes_after_a_status_line_reach_a_verdict() {
     reaches_a_verdict(&strange_server(|mut stream| {
         hear(&mut stream);
         let noise: Vec<u8> = (0..=255).rev().collect();

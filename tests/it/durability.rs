@@ -282,14 +282,14 @@ fn a_file_that_is_somebodys_is_refused_and_stays_as_it_is() {
 }
 
 #[test]
-fn what_a_loss_of_power_left_behind_zeros_is_cut_off_and_kept() {
+fn what_a_loss_of_power_left_after_zeros_is_cut_off_and_kept() {
     let line = |key: &str| format!("{{\"key\":\"{key}\",\"value\":\"v\"}}\n").into_bytes();
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let data = folder.path().join("data.jsonl");
     let aside = folder.path().join(format!("data.jsonl.cut-at-{}", line("a").len()));
     for (key, again) in [("b", ""), ("c", "-2")] {
-        let behind = [&[0; 4096][..], &line(key)].concat();
-        fs::write(&data, [&line("a")[..], &behind].concat()).unwrap();
+        let zeros_and_line = [&[0; 4096][..], &line(key)].concat();
+        fs::write(&data, [&line("a")[..], &zeros_and_line].concat()).unwrap();
         let server = Server::start_in(Arc::clone(&folder), &[]);
         expect(&mut server.connect(), "a", Some("v"));
         expect(&mut server.connect(), key, None);
@@ -299,7 +299,7 @@ fn what_a_loss_of_power_left_behind_zeros_is_cut_off_and_kept() {
         assert!(stderr.contains(&format!("kept in {}\n", aside.display())), "{stderr}");
         assert!(stderr.contains(&format!("line 2, at byte {}", line("a").len())), "{stderr}");
         assert_eq!(fs::read(&data).unwrap(), line("a"));
-        assert_eq!(fs::read(&aside).unwrap(), behind);
+        assert_eq!(fs::read(&aside).unwrap(), zeros_and_line);
         let (_, stderr) = killed(Server::start_in(Arc::clone(&folder), &[]));
         assert_eq!(stderr, "");
     }

@@ -216,7 +216,7 @@ fn refused(address: SocketAddr) -> Option<TcpStream> {
 }
 
 #[test]
-fn who_is_no_longer_answered_makes_room() {
+fn a_client_that_is_no_longer_answered_makes_room() {
     let mut server = server(&["--max-connections", "2"]);
     // On a busy machine somebody may still be on the way out, or the waiting may be over before we
     // have looked: then again.
@@ -249,7 +249,7 @@ fn where_all_are_being_answered_a_new_client_gets_503() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn who_has_asked_is_answered_however_many_come_after() {
+fn a_client_that_has_asked_is_answered_however_many_come_after() {
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""]);
     command.arg(program().get_program()).arg("--memory");

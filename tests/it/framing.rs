@@ -484,7 +484,7 @@ fn a_body_of_a_mebibyte_is_read_and_one_byte_more_is_413() {
 /// `Expect: 100-continue` with a body | the final answer at once, without reading the body, then
 /// close.
 #[test]
-fn who_expects_100_continue_gets_the_final_answer_at_once() {
+fn a_client_that_expects_100_continue_gets_the_final_answer_at_once() {
     let server = server();
     for expect in ["Expect: 100-continue", "expect: 100-Continue", "EXPECT:100-CONTINUE"] {
         for framing in ["Content-Length: 45", "Transfer-Encoding: chunked"] {

@@ -471,7 +471,7 @@ fn nothing_listens_when_stop_has_returned_and_nobody_is_served() {
 }
 
 #[test]
-fn who_waits_in_the_queue_is_answered() {
+fn a_client_in_the_queue_is_answered() {
     for round in 0..5 {
         let server = Server::start(&[]);
         let folder = Arc::clone(&server.folder);
@@ -505,7 +505,7 @@ fn who_waits_in_the_queue_is_answered() {
 }
 
 #[test]
-fn who_waits_in_the_queue_behind_slow_clients_is_answered() {
+fn a_client_in_the_queue_after_slow_ones_is_answered() {
     for round in 0..5 {
         let server = Server::start(&[]);
         server.signal("STOP");

@@ -12,7 +12,7 @@ const EVIL: &[u8] = b"GET /set?evil=1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// Checks that each of `cases`, with [`EVIL`] after it, gets this one answer and the end of the
 /// connection; in one packet, in two, and after a request that is served.
-fn refuses_and_serves_nothing_behind(status: u16, cases: &[impl AsRef<[u8]>]) {
+fn refuses_and_serves_nothing_after(status: u16, cases: &[impl AsRef<[u8]>]) {
     let server = Server::start(&["--memory"]);
     for case in cases {
         let what = case.as_ref().escape_ascii();
@@ -82,7 +82,7 @@ fn a_length_that_is_not_one_plain_number() {
     ];
     let cases: Vec<_> =
         values.iter().map(|value| post(&[b"Content-Length: ", *value].concat())).collect();
-    refuses_and_serves_nothing_behind(400, &cases);
+    refuses_and_serves_nothing_after(400, &cases);
 }
 
 /// Content-Length, two that differ | 400, close.
@@ -97,7 +97,7 @@ fn two_lengths_that_differ() {
         post(b"Content-Length:\r\nContent-Length: 45"),
         post(b"Content-Length: 45\r\nContent-Length: x"),
     ];
-    refuses_and_serves_nothing_behind(400, &cases);
+    refuses_and_serves_nothing_after(400, &cases);
 }
 
 /// Content-Length with Transfer-Encoding | 400, close.
@@ -114,7 +114,7 @@ fn a_length_beside_a_transfer_encoding() {
         post(b"Content-Length: 45\r\nA: b\r\nTRANSFER-ENCODING: , chunked"),
         b"GET / HTTP/1.0\r\nContent-Length: 45\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec(),
     ];
-    refuses_and_serves_nothing_behind(400, &cases);
+    refuses_and_serves_nothing_after(400, &cases);
 }
 
 /// `chunked` not last, or twice, or nothing at all, or in HTTP/1.0 (RFC 9112 §6.1) | 400, close.
@@ -135,7 +135,7 @@ fn chunked_that_is_not_the_last_coding() {
         b"POST / HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
             .to_vec(),
     ];
-    refuses_and_serves_nothing_behind(400, &cases);
+    refuses_and_serves_nothing_after(400, &cases);
 }
 
 /// Transfer coding other than chunked | 501, close.
@@ -165,7 +165,7 @@ fn a_transfer_coding_that_is_not_chunked() {
         .iter()
         .map(|value| [&post(&[b"Transfer-Encoding: ", *value].concat())[..], b"0\r\n\r\n"].concat())
         .collect();
-    refuses_and_serves_nothing_behind(501, &cases);
+    refuses_and_serves_nothing_after(501, &cases);
 }
 
 /// Field lines that hide the framing from one program and show it to another | 400, close.
@@ -205,7 +205,7 @@ fn field_lines_that_hide_the_framing() {
         b"Transfer-Encoding chunked",
     ];
     let cases: Vec<_> = lines.iter().map(|line| post(line)).collect();
-    refuses_and_serves_nothing_behind(400, &cases);
+    refuses_and_serves_nothing_after(400, &cases);
 }
 
 /// A line ends with CR LF; LF alone is 400, in each place.
@@ -228,7 +228,7 @@ fn a_line_feed_alone() {
         b"POST / HTTP/1.1\r\nHost: localhost\r\nA: b\nContent-Length: 45\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 45\n\r\n",
     ];
-    refuses_and_serves_nothing_behind(400, &cases);
+    refuses_and_serves_nothing_after(400, &cases);
 }
 
 /// At most one empty line before a request line is skipped; and a bare CR is none.
@@ -245,7 +245,7 @@ fn more_than_one_empty_line_and_bare_cr() {
         b"GET /get?key=a HTTP/1.1\r\rHost: localhost\r\n\r\n",
         b"GET /get?key=a HTTP/1.1\r\nHost: localhost\r\n\r\r\n",
     ];
-    refuses_and_serves_nothing_behind(400, &cases);
+    refuses_and_serves_nothing_after(400, &cases);
 }
 
 /// Malformed chunk | 400, close. What `httparse::parse_chunk_size` would take is among them.
@@ -313,7 +313,7 @@ fn malformed_chunks() {
         b"0\r\nA: b\0\r\n\r\n",
     ];
     let cases: Vec<_> = bodies.iter().map(|body| chunked(body)).collect();
-    refuses_and_serves_nothing_behind(400, &cases);
+    refuses_and_serves_nothing_after(400, &cases);
 }
 
 /// A chunk's size that overflows is too large, and not what is left of it.
@@ -332,7 +332,7 @@ fn sizes_that_overflow() {
         post(b"Content-Length: 4294967296"),
         post(b"Content-Length: 9223372036854775808"),
     ];
-    refuses_and_serves_nothing_behind(413, &cases);
+    refuses_and_serves_nothing_after(413, &cases);
 }
 
 /// Two programs that read two hosts serve two sites (RFC 9112 §3.2).
@@ -345,7 +345,7 @@ fn two_hosts() {
         b"GET /get?key=a HTTP/1.1\r\nHost: localhost evil.example\r\n\r\n".to_vec(),
         b"GET http://evil@localhost/get?key=a HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec(),
     ];
-    refuses_and_serves_nothing_behind(400, &cases);
+    refuses_and_serves_nothing_after(400, &cases);
 }
 
 /// A body that looks like a request writes nothing, whatever the request before it was.

@@ -166,7 +166,7 @@ where
             Arg::Value(value) => {
                 let value = value.to_string_lossy().into_owned();
                 return Err(format!(
-                    "{value:?} is not expected: a command goes behind --cmd, in quotes"
+                    "{value:?} is not expected: a command goes after --cmd, in quotes"
                 ));
             }
             Arg::Short(letter) => return Err(format!("-{letter} is not an option of dbcheck")),

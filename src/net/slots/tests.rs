@@ -61,7 +61,7 @@ fn a_client_that_has_its_answer_waits_from_then_on() {
 }
 
 #[test]
-fn nobody_who_is_being_answered_makes_room() {
+fn no_client_that_is_being_answered_makes_room() {
     let slots = Arc::new(Slots::new(1));
     let seat = slots.take(&connection().1).unwrap();
     assert!(seat.answer());
@@ -145,7 +145,7 @@ fn the_idle_are_ended_when_their_time_is_over_and_nothing_has_come() {
 }
 
 #[test]
-fn who_was_ended_by_another_knows_why() {
+fn a_connection_that_another_ended_knows_why() {
     let slots = Arc::new(Slots::new(3));
     let streams = [connection(), connection(), connection()];
     let seats = streams.each_ref().map(|(_, stream)| slots.take(stream).unwrap());

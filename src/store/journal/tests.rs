@@ -224,7 +224,7 @@ fn what_cannot_be_cut_off_is_not_built_on() {
 }
 
 /// What this must not do is sync again, hear "fine", and answer 200 to a set whose line is
-/// behind a hole.
+/// after a hole.
 #[test]
 fn after_a_sync_that_failed_the_file_is_rewritten() {
     for fault in [Fault::Nothing, Fault::Half, Fault::All] {
@@ -483,7 +483,7 @@ fn all_that_share_a_failing_write_are_refused() {
 }
 
 /// The batch is in the file when its leader panics: it must neither stay there nor keep those waiting
-/// who have joined it.
+/// that have joined it.
 #[test]
 fn a_batch_whose_leader_panics_is_refused_and_undone() {
     let rig = Arc::new(Rig::new(SyncWhen::Always));
@@ -608,7 +608,7 @@ fn a_loss_of_power_inside_a_batch_loses_no_more_than_the_batch() {
         assert!(!keys.is_empty() && wanted.starts_with(&keys), "{keys:?}");
         let after = fs::read(&path).unwrap();
         assert!(after.starts_with(&before) && whole.starts_with(&after));
-        // What was behind the zeros is kept.
+        // What came after the zeros is kept.
         for entry in fs::read_dir(folder.path()).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
             let Some(offset) = name.strip_prefix("data.jsonl.cut-at-") else { continue };

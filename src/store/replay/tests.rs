@@ -125,7 +125,7 @@ fn a_line_may_be_longer_than_the_buffer() {
 }
 
 #[test]
-fn zeros_are_cut_off_and_what_is_behind_them_is_kept() {
+fn zeros_are_cut_off_and_what_comes_after_them_is_kept() {
     let line = |key: &str| {
         let mut line = Vec::new();
         record::write(&mut line, key, "v");
@@ -134,7 +134,7 @@ fn zeros_are_cut_off_and_what_is_behind_them_is_kept() {
     let (a, b, zeros) = (line("a"), line("b"), &[0; 100][..]);
     let half = &b[..9];
     // What comes before the zeros, what comes after them, and what of the first stays.
-    for (before, behind, stays) in [
+    for (before, rest, stays) in [
         (&a[..], &b[..], &a[..]),
         (&a, b"", &a),
         (&a, half, &a),
@@ -148,11 +148,11 @@ fn zeros_are_cut_off_and_what_is_behind_them_is_kept() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("data.jsonl");
-        let bytes = [before, zeros, behind].concat();
+        let bytes = [before, zeros, rest].concat();
         let (_, after) = replayed(&path, &bytes).unwrap();
         assert_eq!(after, stays, "{}", bytes.escape_ascii());
         let aside = folder.path().join(format!("data.jsonl.cut-at-{}", before.len()));
-        let wanted = (!behind.is_empty()).then(|| [zeros, behind].concat());
+        let wanted = (!rest.is_empty()).then(|| [zeros, rest].concat());
         assert_eq!(fs::read(aside).ok(), wanted, "{}", bytes.escape_ascii());
     }
 }
@@ -180,7 +180,7 @@ fn a_page_is_missing_where_zeros_end_at_a_sector_of_the_file() {
 }
 
 #[test]
-fn zeros_are_found_behind_much_that_is_whole() {
+fn zeros_are_found_after_much_that_is_whole() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("data.jsonl");
     // In the last third of the buffer, and in a later one.
@@ -209,10 +209,10 @@ fn a_start_says_which_end_it_could_not_put_in_order() {
 }
 
 #[test]
-fn more_behind_zeros_than_a_crash_leaves_is_damage() {
+fn more_after_zeros_than_a_crash_leaves_is_damage() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("data.jsonl");
-    let zeros = vec![0; usize::try_from(MOST_BEHIND_ZEROS).unwrap() - 1];
+    let zeros = vec![0; usize::try_from(MOST_AFTER_ZEROS).unwrap() - 1];
     let most = [&file(1), &zeros[..], b"\n"].concat();
     let (pairs, after) = replayed(&path, &most).unwrap();
     assert_eq!((pairs.len(), after), (1, file(1)));
@@ -312,7 +312,7 @@ proptest! {
         let cut = &bytes[kept.len()..];
         let torn = memchr::memchr(0, cut).unwrap_or(cut.len());
         prop_assert!(!cut[..torn].contains(&b'\n'), "{}", what);
-        // What was behind them, and was more than zeros, is kept.
+        // What came after them, and was more than zeros, is kept.
         let zeros = kept.len() + torn;
         let aside = fs::read(folder.path().join(format!("data.jsonl.cut-at-{zeros}"))).unwrap_or_default();
         let holds_something = cut[torn..].iter().any(|&byte| byte != 0);

@@ -60,7 +60,7 @@ pub(crate) const CHECKS: &[Check] = &[
         name: "damaged-middle",
         tier: Tier::Durable,
         what: "A file damaged in the middle is never thrown away.",
-        why: "Refuse to start or serve the rest; who overwrites it destroys what could have been repaired.",
+        why: "Refuse to start or serve the rest; overwriting it destroys what could have been repaired.",
         rfc: None,
         chapter: 10,
         run: damaged_middle,

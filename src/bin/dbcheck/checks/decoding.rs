@@ -10,7 +10,7 @@ pub(crate) const CHECKS: &[Check] = &[
         name: "decode-space",
         tier: Tier::Brief,
         what: "%20 in a value is a space.",
-        why: "Every client encodes a space: who does not decode stores a text that nobody sent.",
+        why: "Every client encodes a space: without decoding, a text is stored that nobody sent.",
         rfc: Some("RFC 3986 §2.1"),
         chapter: 6,
         run: decode_space,

@@ -150,7 +150,7 @@ fn body_length(run: &mut Run) -> Outcome {
     }
     requests.push(client.bytes("GET", &format!("/{absent}"), None));
     for bytes in requests {
-        nothing_behind(run, &bytes)?;
+        nothing_after(run, &bytes)?;
     }
     Ok(Pass::Plainly)
 }
@@ -177,11 +177,11 @@ fn utf8_length(run: &mut Run) -> Outcome {
         let sentence = format!("expected a length that takes in the whole of {}", short(&value));
         return Err(fail(sentence).with(&get).at(answer.end));
     }
-    nothing_behind(run, &run.client.get_bytes(&key)).map_err(|stop| stop.after(&set))
+    nothing_after(run, &run.client.get_bytes(&key)).map_err(|stop| stop.after(&set))
 }
 
 /// Whether one request gets one answer, and not a byte more.
-fn nothing_behind(run: &Run, bytes: &[u8]) -> Outcome {
+fn nothing_after(run: &Run, bytes: &[u8]) -> Outcome {
     let mut wire = run.connect()?;
     wire.send(bytes);
     let answer = wire.answer(false);

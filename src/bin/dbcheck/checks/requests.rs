@@ -322,7 +322,7 @@ fn garbage(run: &mut Run) -> Outcome {
     Ok(Pass::Plainly)
 }
 
-/// Whether nobody is there any more. One who is about to end may still take a connection or two.
+/// Whether nobody is there any more. A server that is about to end may still take a connection or two.
 fn is_gone(run: &mut Run) -> bool {
     for _ in 0..3 {
         match run

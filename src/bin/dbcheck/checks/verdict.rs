@@ -62,7 +62,7 @@ pub(crate) fn fail(expected: impl Into<String>) -> Stop {
 }
 
 impl Stop {
-    /// With an exchange to show, behind those that are there.
+    /// With an exchange to show, after those that are there.
     pub(crate) fn with(mut self, exchange: &Exchange) -> Self {
         if let Stop::Failed(failure) = &mut self {
             failure.exchanges.push(exchange.clone());

@@ -140,7 +140,7 @@ fn fits(parts: &[Part], body: &str, key: &str, value: &str, spellings: Spellings
     }
 }
 
-/// Goes on behind `text` at the beginning of `body`, in the first spelling with which that leads to
+/// Goes on after `text` at the beginning of `body`, in the first spelling with which that leads to
 /// something.
 fn spelled<T>(
     body: &str,
@@ -151,12 +151,12 @@ fn spelled<T>(
     let read = |reader: fn(&str) -> Option<(char, &str)>| {
         let mut rest = body;
         for wanted in text.chars() {
-            let (found, behind) =
+            let (found, after) =
                 reader(rest).or_else(|| Some((rest.chars().next()?, skip_one(rest))))?;
             if found != wanted {
                 return None;
             }
-            rest = behind;
+            rest = after;
         }
         Some(rest)
     };
@@ -207,7 +207,7 @@ fn escape(text: &str) -> Option<(char, &str)> {
 /// A character that is written as an entity of HTML, and what follows it.
 fn entity(text: &str) -> Option<(char, &str)> {
     let rest = text.strip_prefix('&')?;
-    let (name, behind) = rest.split_once(';')?;
+    let (name, after) = rest.split_once(';')?;
     let number =
         |digits: &str, base| u32::from_str_radix(digits, base).ok().and_then(char::from_u32);
     let character = match name {
@@ -225,7 +225,7 @@ fn entity(text: &str) -> Option<(char, &str)> {
             }
         }
     };
-    Some((character, behind))
+    Some((character, after))
 }
 
 /// Whether a text stands somewhere in a body, and is not a part of a longer word.

@@ -2,7 +2,7 @@
 //! would see it, and who is left when it has ended.
 //!
 //! A command runs in a shell, which may have made way for it or may wait for it; the server may have
-//! workers, which listen in its place. So the server is the highest ancestor of who listens, below
+//! workers, which listen in its place. So the server is the highest ancestor of whatever listens, below
 //! our own shell. Linux alone lets others look.
 
 use std::fs;
@@ -25,7 +25,7 @@ pub(crate) enum Alone {
     Unknown,
 }
 
-/// The server among these who listen, started by the command that `leader` runs.
+/// The server among these that listen, started by the command that `leader` runs.
 pub(crate) fn server(listeners: &[Pid], leader: Pid) -> Option<Pid> {
     let mut above = *listeners.first()?;
     let mut server = above;
