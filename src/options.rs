@@ -140,7 +140,8 @@ where
         Parser::from_args(arguments.into_iter().map(Into::into).collect::<Vec<OsString>>());
     let mut options = Options::default();
     let mut memory = false;
-    let mut data = None;
+    // The last flag that means something only where there is a data file.
+    let mut about_file = None;
     let mut etcd = Cluster::default();
     while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
         match argument {
@@ -153,7 +154,8 @@ where
                 options.host = text(&mut parser, "--host", "a name or an address")?;
             }
             Arg::Short('d') | Arg::Long("data") => {
-                data = Some(file(&mut parser, "--data")?);
+                options.data = Some(file(&mut parser, "--data")?);
+                about_file = Some("--data");
             }
             Arg::Long("memory") => memory = true,
             Arg::Long("etcd") => {
@@ -173,6 +175,7 @@ where
             }
             Arg::Long("sync") => {
                 let when = text(&mut parser, "--sync", WHEN)?;
+                about_file = Some("--sync");
                 options.sync =
                     sync_when(&when).ok_or_else(|| format!("--sync: {when:?} is not {WHEN}"))?;
             }
@@ -188,6 +191,7 @@ where
             }
             Arg::Long("compact-over") => {
                 options.compact_over = number(&mut parser, "--compact-over", 0, u64::MAX)?;
+                about_file = Some("--compact-over");
             }
             Arg::Long("log") => options.log = true,
             Arg::Long("trace") => options.trace = true,
@@ -211,15 +215,19 @@ where
             Arg::Long(name) => return Err(format!("--{name} is not an option of dbserver")),
         }
     }
-    if memory && data.is_some() {
-        return Err("--memory and --data do not go together".into());
-    }
     options.etcd = checked(etcd)?;
-    if options.etcd.is_some() && (memory || data.is_some()) {
-        return Err("--etcd goes with neither --data nor --memory".into());
+    let elsewhere = match (memory, &options.etcd) {
+        (false, None) => None,
+        (true, None) => Some("--memory"),
+        (false, Some(_)) => Some("--etcd"),
+        (true, Some(_)) => return Err("--memory and --etcd do not go together".into()),
+    };
+    if let Some(place) = elsewhere {
+        if let Some(flag) = about_file {
+            return Err(format!("{place} and {flag} do not go together: there is no data file"));
+        }
+        options.data = None;
     }
-    let elsewhere = memory || options.etcd.is_some();
-    options.data = if elsewhere { None } else { data.or(options.data) };
     Ok(Command::Serve(options))
 }
 
@@ -298,104 +306,4 @@ fn sync_when(text: &str) -> Option<SyncWhen> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn options(arguments: &[&str]) -> Options {
-        match parse(arguments) {
-            Ok(Command::Serve(options)) => options,
-            other => panic!("{arguments:?}: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn the_defaults_are_those_that_the_help_states() {
-        let options = options(&[]);
-        assert!(HELP.contains(&format!("[default: {}]", options.port)));
-        assert!(HELP.contains(&format!("[default: {}]", options.host)));
-        assert!(HELP.contains(&format!("[default: {}]", options.data.unwrap().display())));
-        assert!(HELP.contains(&format!("[default: {}]", options.max_connections)));
-        assert_eq!(options.sync, SyncWhen::Always);
-        assert!(HELP.contains("[default: always]"));
-    }
-
-    #[test]
-    fn reads_each_flag() {
-        assert_eq!(options(&["-p0"]).port, 0);
-        assert_eq!(options(&["--port=65535"]).port, 65535);
-        assert_eq!(options(&["-d", "a b"]).data, Some("a b".into()));
-        assert_eq!(options(&["--memory"]).data, None);
-        assert_eq!(options(&["--sync", "never"]).sync, SyncWhen::Never);
-        assert_eq!(options(&["--allow-host=a", "--allow-host", "b."]).allow_hosts, ["a", "b."]);
-        assert!(options(&["--log"]).log);
-        assert!(options(&["--trace"]).trace);
-        assert_eq!(options(&["--trace-file", "a b"]).trace_file, Some("a b".into()));
-        assert_eq!(options(&["--watch", "--log"]).watch, Some(Watch::Next));
-        assert_eq!(options(&["--watch=0"]).watch, Some(Watch::Port(0)));
-        for (text, millis) in [("100ms", 100), ("2s", 2000), ("1m", 60_000)] {
-            let every = SyncWhen::Every(Duration::from_millis(millis));
-            assert_eq!(options(&["--sync", text]).sync, every);
-        }
-        assert_eq!(parse(["--memory", "-V"]), Ok(Command::Print(VERSION)));
-    }
-
-    #[cfg(feature = "etcd")]
-    #[test]
-    fn reads_the_flags_of_a_cluster() {
-        let line = "--etcd=http://a:1,https://b:2/ --etcd-prefix p --etcd-ca c --etcd-user u \
-                    --etcd-password-file f";
-        let options = options(&line.split_whitespace().collect::<Vec<_>>());
-        assert_eq!(options.data, None);
-        let etcd = options.etcd.unwrap();
-        assert_eq!(etcd.members, ["http://a:1", "https://b:2"]);
-        assert_eq!((etcd.prefix.as_str(), etcd.user.as_deref()), ("p", Some("u")));
-        assert_eq!((etcd.ca, etcd.password_file), (Some("c".into()), Some("f".into())));
-        assert!(HELP.contains(&format!("[default: {}]", Cluster::default().prefix)));
-        for other in ["--memory", "--data=d"] {
-            let sentence = parse(["--etcd=http://a:1", other]).unwrap_err();
-            assert_eq!(sentence, "--etcd goes with neither --data nor --memory");
-        }
-    }
-
-    #[cfg(not(feature = "etcd"))]
-    #[test]
-    fn a_build_without_the_cluster_says_how_to_have_it() {
-        let sentence = parse(["--etcd", "http://localhost:2379"]).unwrap_err();
-        assert!(sentence.ends_with("cargo build --release --features etcd"), "{sentence}");
-    }
-
-    #[test]
-    fn a_wrong_command_line_names_the_flag() {
-        for (arguments, wanted) in [
-            (&["--port"][..], "--port needs"),
-            (&["--port", "x"], "--port: \"x\" is not"),
-            (&["--port", "65536"], "--port: \"65536\" is not"),
-            (&["-p", "-1"], "--port"),
-            (&["--sync", "soon"], "--sync: \"soon\" is not"),
-            (&["--sync", "0ms"], "--sync: \"0ms\" is not"),
-            (&["--sync", "10"], "--sync: \"10\" is not"),
-            (&["--sync", "10h"], "--sync: \"10h\" is not"),
-            (&["--max-connections", "0"], "--max-connections: \"0\" is not"),
-            (&["--host", ""], "--host needs"),
-            (&["--data"], "--data needs"),
-            (&["--data", ""], "--data needs"),
-            (&["--allow-host", "http://a"], "--allow-host: "),
-            (&["--memory", "-d", "a"], "--memory and --data"),
-            (&["--memory=yes"], "memory"),
-            (&["--etcd"], "--etcd needs"),
-            (&["--etcd", "localhost:2379"], "--etcd: \"localhost:2379\" is not http://HOST:PORT"),
-            (&["--etcd-user", "me"], "need --etcd"),
-            (&["--etcd=http://a:1", "--etcd-password-file=f"], "needs --etcd-user"),
-            (&["--trace-file"], "--trace-file needs"),
-            (&["--watch=x"], "--watch: \"x\" is not"),
-            (&["--watch="], "--watch: \"\" is not"),
-            (&["--watch", "4001"], "\"4001\" is not expected"),
-            (&["--prot"], "--prot is not"),
-            (&["-x"], "-x is not"),
-            (&["4000"], "\"4000\" is not expected"),
-        ] {
-            let sentence = parse(arguments).unwrap_err();
-            assert!(sentence.contains(wanted), "{arguments:?}: {sentence}");
-        }
-    }
-}
+mod tests;

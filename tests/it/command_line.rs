@@ -62,6 +62,7 @@ fn a_wrong_command_line_is_exit_code_2_and_names_the_flag() {
         (&["-d"], "--data"),
         (&["--memory", "--data", "a"], "--memory and --data"),
         (&["-d", "a", "--memory"], "--memory and --data"),
+        (&["--memory", "--sync", "always"], "--memory and --sync"),
         (&["--memory=yes"], "memory"),
         (&["--sync"], "--sync"),
         (&["--sync", ""], "--sync"),
