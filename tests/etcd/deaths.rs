@@ -118,9 +118,12 @@ fn no_set_is_lost_and_no_read_goes_back_while_each_node_dies_once() {
         for node in 0..3 {
             wait_for_sets(keys, 20);
             cluster.nodes.kill(node).unwrap();
-            // One that was under way at the death, and one that was begun after it.
+            // One that was under way at the death, and one that was begun after it. What a follower had
+            // handed to the dead leader is never answered: it takes the whole deadline of a call, 3.5 s, and is
+            // not sent again. The others wait for the election, some 0.3 s. Of thirty deaths on two busy
+            // processors, half took less than 0.1 s, the longest 3.9 s.
             let pause = wait_for_sets(keys, 2);
-            assert!(pause < Duration::from_secs(15), "{pause:?} without answers");
+            assert!(pause < Duration::from_secs(6), "{pause:?} without answers");
             cluster.nodes.start_one(node).unwrap();
             cluster.wait_for(node);
         }

@@ -11,6 +11,7 @@
 //!  silence  members that do not answer, and how often they are asked
 //!  tls      a member that has a certificate
 //!  watched  what is told of sets and gets that a cluster keeps
+//!  example  examples/cluster, by hand
 //! ```
 
 #![allow(clippy::disallowed_methods, reason = "a test that can't have a thread has failed")]
@@ -20,6 +21,7 @@ mod cluster;
 #[path = "../it/common/mod.rs"]
 mod common;
 mod deaths;
+mod example;
 mod locked;
 #[allow(dead_code, reason = "some of it is for the example")]
 #[path = "../../examples/cluster/nodes.rs"]
