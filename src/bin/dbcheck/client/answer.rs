@@ -75,11 +75,6 @@ impl Answer {
         matches!(self.status, 301 | 302 | 303 | 307 | 308)
     }
 
-    /// Whether another one follows. 101 is the last of this protocol.
-    fn is_interim(&self) -> bool {
-        (100..200).contains(&self.status) && self.status != 101
-    }
-
     pub(crate) fn is_refusal(&self) -> bool {
         (400..600).contains(&self.status)
     }
@@ -101,19 +96,39 @@ impl Answer {
 /// Where the answer begins: after the interim responses that are whole, however many there are
 /// (RFC 9110 §15.2).
 pub(crate) fn after_interim(bytes: &[u8], mut start: usize) -> usize {
-    while let Some(answer) = read_one(bytes, start, false, End::Open)
-        && answer.is_interim()
-    {
-        start = answer.body_at;
+    while let Some(length) = bytes.get(start..).and_then(interim) {
+        start += length;
     }
     start
+}
+
+/// How long the interim response is that these bytes begin with, if they do, and it is whole. There
+/// may be thousands, and nothing in them is judged: they are not taken apart.
+fn interim(bytes: &[u8]) -> Option<usize> {
+    let mut at = memchr(b'\n', bytes)? + 1;
+    if !bytes.starts_with(b"HTTP/") || !is_interim(status(&bytes[..at]).1) {
+        return None;
+    }
+    loop {
+        let length = memchr(b'\n', &bytes[at..])?;
+        let is_empty = matches!(bytes[at..at + length], [] | [b'\r']);
+        at += length + 1;
+        if is_empty {
+            return Some(at);
+        }
+    }
+}
+
+/// Whether another answer follows one with this status. 101 is the last of this protocol.
+fn is_interim(status: u16) -> bool {
+    (100..200).contains(&status) && status != 101
 }
 
 /// Reads the answer that begins at `start`, if it is whole, or as whole as it will ever be. Interim
 /// responses before it are passed over.
 pub(crate) fn read(bytes: &[u8], start: usize, to_head: bool, end: End) -> Option<Answer> {
     let answer = read_one(bytes, after_interim(bytes, start), to_head, end)?;
-    (!answer.is_interim()).then_some(answer)
+    (!is_interim(answer.status)).then_some(answer)
 }
 
 /// Reads one response; of an interim one the head alone.
@@ -141,7 +156,7 @@ fn read_one(bytes: &[u8], start: usize, to_head: bool, end: End) -> Option<Answe
         return Some(answer);
     }
     read_head(&mut answer, bytes, start)?;
-    (answer.is_interim() || read_body(&mut answer, bytes, to_head, end)).then_some(answer)
+    (is_interim(answer.status) || read_body(&mut answer, bytes, to_head, end)).then_some(answer)
 }
 
 /// Reads lines up to the empty one, and sets `body_at` after it.
@@ -175,15 +190,23 @@ fn read_status_line(answer: &mut Answer, line: &[u8], at: usize) {
     if !matches!(version, [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0' | b'1']) {
         answer.flawed(Flaw::StatusLine, at + 5, "the version is not HTTP/1.1 or HTTP/1.0");
     }
-    let code_at = memchr(b' ', line).map_or(line.len(), |space| space + 1);
-    let code: String =
-        line[code_at..].iter().take_while(|b| b.is_ascii_digit()).map(|&b| b as char).collect();
-    answer.status = if code.len() == 3 { code.parse().unwrap_or(0) } else { 0 };
+    let (code_at, code) = status(line);
+    answer.status = code;
     if !(100..600).contains(&answer.status) {
         answer.flawed(Flaw::StatusLine, at + code_at, "there is no status code from 100 to 599");
     } else if line.get(code_at + 3) != Some(&b' ') {
         answer.flawed(Flaw::StatusLine, at + code_at + 3, "a space must follow the status code");
     }
+}
+
+/// The status code of a status line, and where in it that stands; 0 if it is not of three digits.
+fn status(line: &[u8]) -> (usize, u16) {
+    let at = memchr(b' ', line).map_or(line.len(), |space| space + 1);
+    let digits = line[at..].iter().take_while(|byte| byte.is_ascii_digit());
+    let code = digits
+        .clone()
+        .fold(0_u16, |code, digit| code.saturating_mul(10).saturating_add(u16::from(digit - b'0')));
+    (at, if digits.count() == 3 { code } else { 0 })
 }
 
 fn read_field(answer: &mut Answer, line: &[u8], at: usize) {

@@ -92,6 +92,12 @@ impl Launched {
 
     /// The last lines that it printed, without what a terminal would act on.
     pub(crate) fn last_lines(&self) -> String {
+        // The last words of what has ended may still be in the pipe. Whoever is left may hold that.
+        let deadline = Instant::now() + Duration::from_secs(1);
+        let has_readers = || Arc::strong_count(&self.output) > 1;
+        while self.ended.is_some() && has_readers() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
+        }
         let output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
         let text = String::from_utf8_lossy(&output).into_owned();
         let lines: Vec<String> = text
