@@ -25,6 +25,8 @@ fn pack() -> Command {
     pack.env("DBCHECK", assert_cmd::cargo::cargo_bin!("dbcheck"));
     // All that the Rust starter needs is here, and a test needs no network.
     pack.env("CARGO_NET_OFFLINE", "true");
+    // It is built once.
+    pack.env("CARGO_INCREMENTAL", "0").env("CARGO_PROFILE_DEV_DEBUG", "0");
     pack
 }
 
