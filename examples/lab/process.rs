@@ -68,6 +68,8 @@ pub(crate) struct Process {
     /// In a lock only so that the threads of a lab can share all this.
     lines: Mutex<Receiver<String>>,
     errors: Arc<Mutex<String>>,
+    /// Whether somebody looks at its page, which is to show all that has happened up to the end.
+    pub(crate) is_watched: bool,
 }
 
 impl Process {
@@ -85,8 +87,8 @@ impl Process {
         let (line_sender, lines) = channel();
         let errors = Arc::default();
         // From here on, dropping it ends the child.
-        let mut process =
-            Process { child, group, wanted: Some(wanted), lines: Mutex::new(lines), errors };
+        let (wanted, lines) = (Some(wanted), Mutex::new(lines));
+        let mut process = Process { child, group, wanted, lines, errors, is_watched: false };
         if let Some(stdout) = process.child.stdout.take() {
             let read = move || read_output(stdout, &on_wanted, &line_sender);
             thread::Builder::new().name("output".into()).spawn(read)?;
@@ -155,8 +157,12 @@ impl Process {
 
 impl Drop for Process {
     /// SIGKILL for the whole group, and a wait until nobody is left: they have the file, and the
-    /// port.
+    /// port. A server that is watched is first asked to end by itself.
     fn drop(&mut self) {
+        if self.is_watched {
+            let _ = kill_process_group(self.group, Signal::TERM);
+            self.end_within(Duration::from_secs(5));
+        }
         self.kill();
         let _ = self.child.wait();
         let deadline = Instant::now() + Duration::from_secs(2);

@@ -156,6 +156,7 @@ impl Subject {
         let mut server = Server::at((Ipv4Addr::LOCALHOST, port).into(), "localhost");
         server.port = Some(ours);
         let process = server.process.insert(process);
+        process.is_watched = matches!(self.origin, Origin::Watched);
         let is_command = matches!(self.origin, Origin::Command(_));
         let deadline = Instant::now() + START;
         loop {

@@ -4,12 +4,16 @@
 //! A lab that breaks everything, or nothing, would teach something that is not so.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
 use std::thread;
 
-use crate::common::example;
+use dbserver::watch::event::What;
+
+use crate::common::{Wire, example};
+use crate::watch::Watcher;
 
 /// How many run at the same time. Most of the time they wait.
 const LABS_AT_A_TIME: usize = 8;
@@ -41,11 +45,16 @@ const LABS: [(&str, Subject, Subject); 12] = [
     ("who-may-ask", Step("11"), Step("12a")),
 ];
 
-fn lab(arguments: &[&str]) -> Output {
+fn command(arguments: &[&str]) -> Command {
     let mut lab = Command::new(example("lab"));
     // Everything is built, and labs that each call cargo would wait for each other.
     lab.env_remove("CARGO");
-    lab.args(arguments).stdin(Stdio::null()).output().unwrap()
+    lab.args(arguments);
+    lab
+}
+
+fn lab(arguments: &[&str]) -> Output {
+    command(arguments).stdin(Stdio::null()).output().unwrap()
 }
 
 /// What is wrong with a lab's verdict, if anything.
@@ -68,14 +77,40 @@ fn wrong(name: &str, subject: Subject, expected: i32) -> Option<String> {
     })
 }
 
-/// The server is dbserver itself, and there is a page.
+/// The server is dbserver itself. The page is there before Enter is pressed, and shows after it what the lab
+/// says that one should look at.
 #[test]
-fn a_lab_with_watch_says_where_the_page_is_and_what_to_look_at() {
-    let output = lab(&["two-in-one-packet", "--watch"]);
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("Open http://localhost:2") && said.contains("one write"), "{said}");
-    assert!(said.contains("It stands."), "{said}");
+fn a_lab_with_watch_shows_what_it_says_on_the_page_that_it_names() {
+    let mut lab = command(&["two-in-one-packet", "--watch"]);
+    let mut lab = lab.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = lab.stdout.take().unwrap();
+    let mut said = Vec::new();
+    let said_so_far = |said: &[u8]| {
+        let words = String::from_utf8_lossy(said);
+        words.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    while !said_so_far(&said).ends_with("press Enter here.") {
+        let mut bytes = [0; 1000];
+        let read = output.read(&mut bytes).unwrap();
+        assert!(read > 0, "{}", said_so_far(&said));
+        said.extend_from_slice(&bytes[..read]);
+    }
+    let words = said_so_far(&said);
+    let port = words.split("Open http://localhost:").nth(1).unwrap().split('/').next().unwrap();
+    assert!(words.contains("one packet, two answers, one write."), "{words}");
+    let page = ([127, 0, 0, 1], port.parse().unwrap()).into();
+    let index = Wire::connect(page).get("/");
+    assert_eq!(
+        (index.status, index.field("Content-Type")),
+        (200, Some("text/html; charset=utf-8"))
+    );
+    let mut watcher = Watcher::connect(page);
+
+    lab.stdin.take().unwrap().write_all(b"\n").unwrap();
+    watcher.until(|event| matches!(event.what, What::Written { answers: 2, .. }));
+    output.read_to_end(&mut said).unwrap();
+    assert!(lab.wait().unwrap().success(), "{}", said_so_far(&said));
+    assert!(said_so_far(&said).contains("It stands."), "{}", said_so_far(&said));
 }
 
 #[test]

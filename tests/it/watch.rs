@@ -504,12 +504,12 @@ fn the_trace_fits_a_terminal_and_has_no_colours_elsewhere() {
 }
 
 /// A watcher's connection, and what it has been told.
-struct Watcher {
+pub(crate) struct Watcher {
     stream: BufReader<std::net::TcpStream>,
 }
 
 impl Watcher {
-    fn connect(page: SocketAddr) -> Self {
+    pub(crate) fn connect(page: SocketAddr) -> Self {
         let mut wire = Wire::connect(page);
         wire.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
         let mut watcher = Watcher { stream: BufReader::new(wire.stream.try_clone().unwrap()) };
@@ -533,7 +533,7 @@ impl Watcher {
     }
 
     /// The events up to and with the first that is such.
-    fn until(&mut self, is_last: impl Fn(&Event) -> bool) -> Vec<Event> {
+    pub(crate) fn until(&mut self, is_last: impl Fn(&Event) -> bool) -> Vec<Event> {
         let mut events = vec![self.next()];
         while !is_last(&events[events.len() - 1]) {
             events.push(self.next());
