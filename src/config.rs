@@ -8,7 +8,9 @@
 use std::time::Duration;
 
 use crate::http::router::Routes;
-use crate::watch::stage::Part;
+
+/// After the last answer, what still comes is read for so long (RFC 9112 §9.6).
+pub(crate) const LINGER_TIME: Duration = Duration::from_secs(1);
 
 /// What there is to choose about a server.
 #[derive(Debug, Clone)]
@@ -52,17 +54,6 @@ pub struct Limits {
     pub idle_time: Duration,
     /// For the client to take each 64 KiB that we write.
     pub write_time: Duration,
-}
-
-impl Limits {
-    /// How long a part of a request may take.
-    #[must_use]
-    pub fn time(&self, part: Part) -> Duration {
-        match part {
-            Part::Head => self.head_time,
-            Part::Body => self.body_time,
-        }
-    }
 }
 
 impl Default for Limits {

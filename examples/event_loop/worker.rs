@@ -3,32 +3,23 @@
 //! 1. Nothing here waits but [`epoll::wait`], and the disk.
 //! 2. A client is served once in each turn: nobody is served twice before everybody was served once.
 //! 3. The sets of a turn are stored together, and answered when they are on the disk.
-//! 4. Whatever has come is read before anybody is told that it is too late, or makes room for another.
+//! 4. Whatever has come is read before anybody is told that it is too late.
 
-use std::collections::HashMap;
-use std::io::{self, ErrorKind};
 use std::net::{IpAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, atomic::AtomicBool, atomic::Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant, SystemTime};
 
-use dbserver::http::{exchange::Next, refusal::Refusal};
+use dbserver::http::{exchange::Exchange, exchange::Next, refusal::Refusal};
 use dbserver::{Batch, Config, Engine};
 use rustix::buffer::spare_capacity;
-use rustix::event::{Timespec, epoll, epoll::EventData, epoll::EventFlags};
-use rustix::io::Errno;
-use rustix::net::{Shutdown, shutdown};
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
-use crate::client::{Alive, Client};
-
-/// Between two looks at the deadlines, in milliseconds.
-const LOOK: u32 = 100;
-/// How long the last requests have when the server stops.
-const LAST_REQUESTS: Duration = Duration::from_secs(4);
-/// So many clients of a thread at a time are told that there is no slot for them.
-const TURNED_AWAY: usize = 32;
-/// What listeners are called. Clients are called 1, 2, 3 and so on.
-const LISTENER: u64 = 0;
+/// Whether it is time to stop. This is looked at as often as deadlines.
+pub(crate) static STOPS: AtomicBool = AtomicBool::new(false);
+const LOOK: Duration = Duration::from_millis(100);
 
 /// What all threads know.
 pub(crate) struct Server<'s> {
@@ -37,161 +28,218 @@ pub(crate) struct Server<'s> {
     pub(crate) engine: &'s dyn Engine,
     pub(crate) batch: Option<&'s Batch>,
     pub(crate) threads: usize,
-    /// How many clients a thread may have.
-    pub(crate) slots: usize,
-    pub(crate) stopping: AtomicBool,
-    /// Each client has a clone of it, and so they are counted.
-    pub(crate) clients: Arc<()>,
+    pub(crate) clients: AtomicUsize,
 }
 
-/// What holds for all clients of a thread in this turn.
-pub(crate) struct Turn<'s> {
-    pub(crate) server: &'s Server<'s>,
-    pub(crate) epoll: OwnedFd,
+struct Worker<'s> {
+    server: &'s Server<'s>,
+    epoll: OwnedFd,
+    /// A place for each client that this thread may have.
+    places: Vec<Option<Box<Client<'s>>>>,
+    /// Where those are whose pairs are in the batch.
+    held: Vec<usize>,
     /// The clock is read once in a turn.
-    pub(crate) now: Instant,
-    pub(crate) date: SystemTime,
+    now: Instant,
+    date: SystemTime,
     /// Whether the server stops, and when this thread ends at the latest.
-    pub(crate) stops: Option<Instant>,
+    end: Option<Instant>,
 }
 
-pub(crate) struct Worker<'s> {
-    turn: Turn<'s>,
-    clients: HashMap<u64, Client<'s>>,
-    last_name: u64,
-    /// Whose pair is in the batch.
-    held: Vec<u64>,
+struct Client<'s> {
+    stream: TcpStream,
+    place: usize,
+    exchange: Exchange<'s>,
+    /// What is to come from it; `None` where the system must first take more of the answers.
+    waits: Option<Next>,
+    deadline: Instant,
+    /// When its last request was there; at first, when it came.
+    answered: Instant,
+    /// Its pair is in the batch. The answer, after so many bytes that are ready, may be taken back.
+    held: Option<usize>,
+}
+
+pub(crate) fn run(server: &Server<'_>) -> anyhow::Result<()> {
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    for listener in &server.listeners {
+        listener.set_nonblocking(true)?;
+        // No place has this number.
+        epoll::add(&epoll, listener, EventData::new_u64(u64::MAX), EventFlags::IN)?;
+    }
+    let count = server.config.max_connections.div_ceil(server.threads);
+    let (places, held) = ((0..count).map(|_| None).collect(), Vec::new());
+    let (now, date) = (Instant::now(), SystemTime::now());
+    let mut worker = Worker { server, epoll, places, held, now, date, end: None };
+    // Room for all of them: each that is ready is named in every turn.
+    let mut events = Vec::with_capacity(count + server.listeners.len());
+    let (time, mut looked) = (LOOK.try_into()?, now);
+    while worker.end.is_none_or(|end| server.clients.load(SeqCst) > 0 && worker.now < end) {
+        // Whoever was just answered may ask again meanwhile: then a turn serves more of them.
+        std::thread::yield_now();
+        retry_on_intr(|| epoll::wait(&worker.epoll, spare_capacity(&mut events), Some(&time)))?;
+        (worker.now, worker.date) = (Instant::now(), SystemTime::now());
+        for event in events.drain(..) {
+            match usize::try_from(event.data.u64()) {
+                Ok(place) if place < count => worker.serve(place, Worker::ready),
+                _ => worker.accept(),
+            }
+        }
+        worker.commit();
+        if worker.end.is_some() || worker.now - looked >= LOOK {
+            looked = worker.now;
+            (0..count).for_each(|place| worker.serve(place, Worker::look));
+            worker.commit();
+        }
+        if worker.end.is_none() && STOPS.load(SeqCst) {
+            worker.end = Some(worker.now + Duration::from_secs(4));
+            worker.accept();
+        }
+    }
+    Ok(())
 }
 
 impl<'s> Worker<'s> {
-    pub(crate) fn new(server: &'s Server<'s>) -> io::Result<Self> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        for listener in &server.listeners {
-            listener.set_nonblocking(true)?;
-            epoll::add(&epoll, listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
-        }
-        let (now, date) = (Instant::now(), SystemTime::now());
-        let turn = Turn { server, epoll, now, date, stops: None };
-        Ok(Worker { turn, clients: HashMap::new(), last_name: LISTENER, held: Vec::new() })
-    }
-
-    pub(crate) fn run(mut self) -> io::Result<()> {
-        let server = self.turn.server;
-        // Room for all of them: each that is ready is named in every turn.
-        let mut events = Vec::with_capacity(server.slots + TURNED_AWAY + server.listeners.len());
-        let mut looked = self.turn.now;
-        let time = Timespec { tv_sec: 0, tv_nsec: i64::from(LOOK) * 1_000_000 };
-        while self.turn.stops.is_none_or(|end| !self.clients.is_empty() && self.turn.now < end) {
-            match epoll::wait(&self.turn.epoll, spare_capacity(&mut events), Some(&time)) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-            (self.turn.now, self.turn.date) = (Instant::now(), SystemTime::now());
-            let mut accepts = false;
-            for event in events.drain(..) {
-                match event.data.u64() {
-                    LISTENER => accepts = true,
-                    name => self.serve(name, Client::ready),
-                }
-            }
-            self.commit();
-            if self.turn.stops.is_none() && server.stopping.load(SeqCst) {
-                self.turn.stops = Some(self.turn.now + LAST_REQUESTS);
-                // Clients in the queue are served, and then nothing listens any more.
-                self.accept();
-                for listener in &server.listeners {
-                    let _ = shutdown(listener, Shutdown::Both);
-                    let _ = epoll::delete(&self.turn.epoll, listener);
-                }
-            } else if accepts {
-                self.accept();
-            }
-            if self.turn.stops.is_some()
-                || self.turn.now - looked >= Duration::from_millis(LOOK.into())
-            {
-                looked = self.turn.now;
-                self.look();
-            }
-        }
-        Ok(())
-    }
-
-    /// Has a client do what can be done now, and ends it where nothing more can come of it.
-    fn serve(&mut self, name: u64, step: impl FnOnce(&mut Client<'s>, &Turn<'s>) -> Alive) {
-        let Some(client) = self.clients.get_mut(&name) else { return };
-        if step(client, &self.turn).is_none() {
-            self.clients.remove(&name);
-        } else if client.held.is_some() {
-            self.held.push(name);
+    /// Takes a step with a client. `None`: it is gone, or all is said.
+    fn serve(&mut self, place: usize, step: impl FnOnce(&mut Self, &mut Client<'s>) -> Option<()>) {
+        let Some(mut client) = self.places[place].take() else { return };
+        if step(self, &mut client).is_some() {
+            self.held.extend(client.held.map(|_| place));
+            self.places[place] = Some(client);
+        } else {
+            self.server.clients.fetch_sub(1, SeqCst);
         }
     }
 
-    /// Stores the sets of this turn and answers them. Behind one of them, the next may wait already.
+    /// Stores the sets of this turn and answers them. After one of them, the next may wait already.
     fn commit(&mut self) {
-        while let Some(batch) = self.turn.server.batch.filter(|batch| batch.waiting() > 0) {
+        while let Some(batch) = self.server.batch.filter(|batch| batch.waiting() > 0) {
             let outcome = batch.store();
-            for name in std::mem::take(&mut self.held) {
-                self.serve(name, |client, turn| client.committed(&outcome, turn));
+            for place in std::mem::take(&mut self.held) {
+                self.serve(place, |worker, client| {
+                    if let (Some(before), Err(failed)) = (client.held.take(), &outcome) {
+                        client.exchange.take_back(before);
+                        client.exchange.refuse(&Refusal::Failed(failed.clone()));
+                    }
+                    worker.go_on(client)
+                });
             }
         }
     }
 
     /// Each thread is told of each new client. One that has more clients than the others leaves it.
     fn accept(&mut self) {
-        let Server { listeners, threads, clients, .. } = self.turn.server;
+        let Server { listeners, threads, clients, .. } = self.server;
+        let share = |places: &[Option<_>]| places.iter().flatten().count() * threads;
         for listener in listeners {
-            while self.turn.stops.is_some()
-                || self.clients.len() * threads < Arc::strong_count(clients)
+            while (self.end.is_some() || share(&self.places) <= clients.load(SeqCst))
+                && let Ok((stream, peer)) = listener.accept()
             {
-                match listener.accept() {
-                    Ok((stream, peer)) => self.add(stream, peer.ip()),
-                    Err(error) => {
-                        // Unless the queue is empty: there are no file descriptors left.
-                        if error.kind() != ErrorKind::WouldBlock && self.turn.stops.is_none() {
-                            self.evict();
-                        }
-                        break;
-                    }
-                }
+                self.add(stream, peer.ip());
+            }
+            // When the server stops, those in the queue were the last.
+            if self.end.is_some() {
+                let _ = shutdown(listener, Shutdown::Both);
+                let _ = epoll::delete(&self.epoll, listener);
             }
         }
     }
 
-    fn add(&mut self, stream: TcpStream, address: IpAddr) {
-        let slots = self.turn.server.slots;
-        let is_free = self.clients.len() < slots || self.evict();
-        let (name, data) = (self.last_name + 1, EventData::new_u64(self.last_name + 1));
-        if self.clients.len() >= slots + TURNED_AWAY
-            || epoll::add(&self.turn.epoll, &stream, data, EventFlags::IN).is_err()
-        {
-            return;
-        }
-        let _ = stream.set_nodelay(true);
-        self.last_name = name;
-        self.clients.insert(name, Client::new(stream, name, address, &self.turn));
-        if !is_free {
-            self.serve(name, |client, turn| client.end(&Refusal::NoSlot, turn));
-        }
+    /// Gives it a free place, or that of the client that has gone longest without a request; of one
+    /// that does not take its answers only where there is no other.
+    fn add(&mut self, stream: TcpStream, address: IpAddr) -> Option<()> {
+        let rank = |it: &Client<'_>| (it.held, it.waits.is_none(), it.answered);
+        let place =
+            (0..self.places.len()).min_by_key(|&at| self.places[at].as_deref().map(rank))?;
+        self.serve(place, |_, _| None);
+        stream.set_nodelay(true).ok()?;
+        epoll::add(&self.epoll, &stream, EventData::new_u64(place as u64), EventFlags::IN).ok()?;
+        let Server { engine, config, clients, .. } = self.server;
+        clients.fetch_add(1, SeqCst);
+        self.places[place] = Some(Box::new(Client {
+            stream,
+            place,
+            exchange: Exchange::new(*engine, config, address, self.date),
+            waits: Some(Next::Idle),
+            deadline: self.now + config.limits.idle_time,
+            answered: self.now,
+            held: None,
+        }));
+        Some(())
     }
 
-    /// Ends the client that has gone longest without a request, if there is one that waits.
-    fn evict(&mut self) -> bool {
-        let waits = |client: &Client<'_>| matches!(client.waits, Some(Next::Idle | Next::Part(_)));
-        let oldest = self.clients.iter().filter(|(_, client)| waits(client));
-        let oldest = oldest.min_by_key(|(_, client)| client.answered).map(|(&name, _)| name);
-        oldest.is_some_and(|name| self.clients.remove(&name).is_some())
+    /// Reads once (where that was not all, the next turn names it again), or goes on with writing.
+    fn ready(&mut self, client: &mut Client<'s>) -> Option<()> {
+        if client.waits.is_some() {
+            match recv(&client.stream, client.exchange.space(), RecvFlags::DONTWAIT) {
+                Ok((_, count)) if count > 0 => client.exchange.filled(count),
+                Err(Errno::WOULDBLOCK) => client.exchange.filled(0),
+                _ => return None,
+            }
+        }
+        self.go_on(client)
     }
 
     /// Ends what takes too long and, when the server stops, what waits for nothing.
-    fn look(&mut self) {
-        let turn = &self.turn;
-        self.clients.retain(|_, client| {
-            // Where the last read was full, more may have come in time.
-            if client.deadline <= turn.now && !std::mem::take(&mut client.was_full) {
-                return client.late(turn).is_some();
+    fn look(&mut self, client: &mut Client<'s>) -> Option<()> {
+        if self.end.is_some() && client.waits == Some(Next::Idle) {
+            client.deadline = self.now;
+        }
+        if client.deadline <= self.now {
+            // What it has sent in time is read first, all of it.
+            self.ready(client)?;
+        }
+        match client.waits {
+            _ if client.deadline > self.now || client.held.is_some() => Some(()),
+            Some(Next::Idle | Next::Part(_)) if client.exchange.was_full() => Some(()),
+            Some(Next::Part(part)) => {
+                client.exchange.refuse(&Refusal::late(part));
+                self.go_on(client)
             }
-            let is_idle = client.waits == Some(Next::Idle) && client.answered < turn.now;
-            !(turn.stops.is_some() && is_idle)
-        });
+            _ => None,
+        }
+    }
+
+    /// Answers what is there and writes the answers, as far as that goes.
+    fn go_on(&mut self, client: &mut Client<'s>) -> Option<()> {
+        let waiting = || self.server.batch.map_or(0, Batch::waiting);
+        client.exchange.tick(self.date);
+        while client.held.is_none() {
+            let exchange = &mut client.exchange;
+            match exchange.proceed() {
+                Next::Request if !exchange.is_full() => {
+                    let (before, waited) = (exchange.ready().len(), waiting());
+                    let last = self.end.is_some() && !exchange.was_full() && !exchange.has_more();
+                    exchange.answer(last);
+                    client.held = (waiting() > waited).then_some(before);
+                    client.answered = self.now;
+                }
+                next if exchange.ready().is_empty() => return self.wait(client, Some(next)),
+                _ => match send(&client.stream, exchange.ready(), SendFlags::DONTWAIT) {
+                    Ok(count) => exchange.sent(count),
+                    Err(Errno::WOULDBLOCK) => return self.wait(client, None),
+                    Err(_) => return None,
+                },
+            }
+        }
+        Some(())
+    }
+
+    /// Nothing more can be done in this turn. What is waited for, and until when?
+    fn wait(&self, client: &mut Client<'s>, waits: Option<Next>) -> Option<()> {
+        if let Some(Next::Over(_)) = waits {
+            client.exchange.discard();
+            shutdown(&client.stream, Shutdown::Write).ok()?;
+        }
+        if waits.is_some() != client.waits.is_some() {
+            let flags = if waits.is_some() { EventFlags::IN } else { EventFlags::OUT };
+            let place = EventData::new_u64(client.place as u64);
+            epoll::modify(&self.epoll, &client.stream, place, flags).ok()?;
+        }
+        // All reads of a head have one deadline together, and so have those of a body.
+        if waits != client.waits || client.answered == self.now {
+            let limits = &self.server.config.limits;
+            let time = waits.map_or(limits.write_time, |next| next.time(limits));
+            (client.waits, client.deadline) = (waits, self.now + time);
+        }
+        Some(())
     }
 }

@@ -26,9 +26,9 @@
 
 use std::net::IpAddr;
 use std::ops::Range;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use crate::config::{Config, Limits};
+use crate::config::{Config, LINGER_TIME, Limits};
 use crate::http::answers::Answers;
 use crate::http::body::Drain;
 use crate::http::head::HeadSearch;
@@ -90,6 +90,19 @@ pub enum Next {
     Request,
     /// The last answer was given. What is ready must be written; what still comes is not understood.
     Over(Why),
+}
+
+impl Next {
+    /// How long a client may take for it: all reads of a head together, and so those of a body.
+    #[must_use]
+    pub fn time(self, limits: &Limits) -> Duration {
+        match self {
+            Next::Idle | Next::Request => limits.idle_time,
+            Next::Part(Part::Head) => limits.head_time,
+            Next::Part(Part::Body) => limits.body_time,
+            Next::Over(_) => LINGER_TIME,
+        }
+    }
 }
 
 impl<'s> Exchange<'s> {
@@ -343,6 +356,15 @@ mod tests {
         exchange.answer(false);
         assert!(exchange.is_full());
         assert_eq!(count(&exchange, " 00:01:01 GMT"), 1);
+    }
+
+    #[test]
+    fn each_wait_has_a_time_of_its_own() {
+        let limits = Limits::default();
+        let waits =
+            [Next::Idle, Next::Part(Part::Head), Next::Part(Part::Body), Next::Over(Why::Done)];
+        let times = waits.map(|next| next.time(&limits));
+        assert_eq!(times, [limits.idle_time, limits.head_time, limits.body_time, LINGER_TIME]);
     }
 
     #[test]

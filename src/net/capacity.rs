@@ -38,7 +38,17 @@ struct Supply {
 #[must_use]
 pub fn at_most(wanted: usize) -> usize {
     static ROOM: OnceLock<(usize, &str)> = OnceLock::new();
-    let (room, name) = *ROOM.get_or_init(|| tightest(&supplies()));
+    lowered(wanted, *ROOM.get_or_init(|| tightest(&supplies())))
+}
+
+/// The same where no thread is needed for each connection: it is an open file, and nothing else.
+#[must_use]
+pub fn at_most_files(wanted: usize) -> usize {
+    let [files, ..] = supplies();
+    lowered(wanted, tightest(&[files]))
+}
+
+fn lowered(wanted: usize, (room, name): (usize, &str)) -> usize {
     if room < wanted {
         warn(format_args!(
             "the system's limit on {name} leaves room for {room} connections, not {wanted}"

@@ -105,13 +105,13 @@ impl Connection<'_> {
                 Next::Request => return Ok(()),
                 Next::Over(why) => return Err(End::Close(why)),
                 Next::Idle | Next::Part(_) if self.reads_on()? => {}
-                Next::Part(part) => {
+                next @ Next::Part(part) => {
                     let begun = *since.get_or_insert_with(Instant::now);
                     reached(Stage::Partial { part, have: self.exchange.unread(), begun });
                     if !self.seat.begin() {
                         return Err(End::Gone);
                     }
-                    let deadline = begun + self.limits.time(part).min(LONGEST);
+                    let deadline = begun + next.time(self.limits).min(LONGEST);
                     self.fill(Wait::Until(deadline), End::Late(part))?;
                 }
                 Next::Idle if self.seat.wait() => {

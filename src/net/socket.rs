@@ -18,12 +18,13 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 
+use crate::config::LINGER_TIME;
+
 /// What one deadline is for when a lot is written, in bytes.
 const PIECE: usize = 64 << 10;
 
-/// How much is read after the last answer, in bytes, and for how long.
+/// How much is read after the last answer, in bytes.
 const LINGER_BYTES: usize = 256 << 10;
-const LINGER_TIME: Duration = Duration::from_secs(1);
 
 /// No wait is longer: a moment that is too far away can't be told by the system's clock.
 pub(crate) const LONGEST: Duration = Duration::from_hours(24 * 365);
