@@ -400,6 +400,55 @@ fn a_flood_keeps_the_page_small_and_shows_whole_requests() {
     page.is_well();
 }
 
+/// A thousand clients, and one that sends fifty sets, each in two hundred packets.
+const A_LONG_DAY: &str = "(async () => {
+    const { empty, apply } = await import('/model.js');
+    const model = empty();
+    const tell = (e, fields) => apply(model, { t: 1, e, ...fields });
+    tell('hello', { open: [], file: null, sync: 'always', limits: {} });
+    for (let c = 1; c <= 1000; c++) {
+        tell('opened', { c, peer: 'p' });
+        if (c % 4 === 0) tell('closed', { c, why: 'client' });
+    }
+    // Of those that were forgotten, something is heard again.
+    for (let c = 1; c <= 500; c++) tell('routed', { c, r: 1, path: '/get' });
+    const c = 999;
+    for (let r = 1; r <= 50; r++) {
+        for (let i = 0; i < 200; i++) {
+            tell('bytes_read', { c, r, n: 3, text: 'abc' });
+            tell('partial', { c, r, part: 'head', begun: 1 });
+        }
+        tell('joined', { c, r, batch: r, leads: true });
+        tell('answered', { c, r, status: 200 });
+        tell('written', { c, r, n: 9, answers: 1 });
+        tell('file', { step: 'compacting', bytes: 1, records: 1 });
+    }
+    const lanes = [...model.lanes.values()];
+    const { requests } = model.lanes.get(c);
+    const closed = lanes.filter((it) => it.state === 'closed').length;
+    const each = (of) => requests.map(of);
+    return {
+        lanes: lanes.length, few_closed: closed <= 9, requests: each((it) => it.r),
+        stages: each((it) => it.stages.length), tiles: each((it) => it.tiles.length),
+        text: Math.max(...requests.flatMap((it) => it.tiles.map((tile) => tile.text.length))),
+        bytes: each((it) => it.tiles.reduce((sum, { n }) => sum + n, 0)),
+        batches: [...model.batches.keys()], steps: model.steps.length,
+    };
+})()";
+
+#[test]
+fn however_long_it_goes_on_the_page_remembers_no_more_than_so_much() {
+    let watched = Watched::start(&["--memory"]);
+    let page = open(&watched);
+    let remembered = json!({
+        "lanes": 200, "few_closed": true, "requests": [47, 48, 49, 50], "stages": [40, 40, 40, 40],
+        "tiles": [64, 64, 64, 64], "text": 256, "bytes": [600, 600, 600, 600],
+        "batches": [45, 46, 47, 48, 49, 50], "steps": 8,
+    });
+    assert_eq!(page.value(A_LONG_DAY), remembered);
+    page.is_well();
+}
+
 #[test]
 fn a_server_that_comes_back_is_shown_again() {
     let watched = Watched::start(&[]);

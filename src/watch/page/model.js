@@ -6,7 +6,9 @@
 const LANES = 200; // connections that are remembered
 const CLOSED = 8; // of which so many have ended
 const REQUESTS = 4; // the last requests of a connection
-const STAGES = 40; // the stages of one request
+const TILES = 64; // the packets of one request
+const STAGES = 40; // its stages
+const TEXT = 256; // the bytes of a packet
 const BATCHES = 6;
 const STEPS = 8;
 
@@ -36,15 +38,17 @@ const changes = {
   },
   opened(model, event) {
     lane(model, event.c, event.peer);
-    // Those that have ended make room first.
-    const ended = [...model.lanes.values()].filter((it) => it.state === "closed");
-    for (const old of ended.slice(0, Math.max(0, ended.length - CLOSED))) model.lanes.delete(old.c);
-    if (model.lanes.size > LANES) model.lanes.delete(model.lanes.keys().next().value);
   },
   bytes_read(model, event) {
     const at = lane(model, event.c);
     if (at.state !== "answering") at.state = "begun";
-    request(at, event).tiles.push({ n: event.n, text: event.text, t: event.t });
+    const { tiles } = request(at, event);
+    if (tiles.length < TILES) tiles.push({ n: event.n, text: event.text, t: event.t });
+    else {
+      // A body may come in a million packets: from here on they are told as one.
+      const last = tiles.at(-1);
+      Object.assign(last, { n: last.n + event.n, text: (last.text + event.text).slice(-TEXT) });
+    }
     stage(at, event);
   },
   partial(model, event) {
@@ -124,7 +128,13 @@ for (const e of ["routed", "decoded", "locked"]) {
 }
 
 function lane(model, c, peer = "?") {
-  if (!model.lanes.has(c)) model.lanes.set(c, { c, peer, state: "idle", deadline: null, requests: [] });
+  if (!model.lanes.has(c)) {
+    model.lanes.set(c, { c, peer, state: "idle", deadline: null, requests: [] });
+    // Those that have ended make room first.
+    const ended = [...model.lanes.values()].filter((it) => it.state === "closed");
+    for (const old of ended.slice(0, Math.max(0, ended.length - CLOSED))) model.lanes.delete(old.c);
+    if (model.lanes.size > LANES) model.lanes.delete(model.lanes.keys().next().value);
+  }
   return model.lanes.get(c);
 }
 
