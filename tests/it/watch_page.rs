@@ -410,6 +410,7 @@ const A_LONG_DAY: &str = "(async () => {
         tell('opened', { c, peer: 'p' });
         if (c % 4 === 0) tell('closed', { c, why: 'client' });
     }
+    const closed = [...model.lanes.values()].filter((it) => it.state === 'closed').length;
     // Of those that were forgotten, something is heard again.
     for (let c = 1; c <= 500; c++) tell('routed', { c, r: 1, path: '/get' });
     const c = 999;
@@ -423,12 +424,10 @@ const A_LONG_DAY: &str = "(async () => {
         tell('written', { c, r, n: 9, answers: 1 });
         tell('file', { step: 'compacting', bytes: 1, records: 1 });
     }
-    const lanes = [...model.lanes.values()];
     const { requests } = model.lanes.get(c);
-    const closed = lanes.filter((it) => it.state === 'closed').length;
     const each = (of) => requests.map(of);
     return {
-        lanes: lanes.length, few_closed: closed <= 9, requests: each((it) => it.r),
+        lanes: model.lanes.size, few_closed: closed <= 9, requests: each((it) => it.r),
         stages: each((it) => it.stages.length), tiles: each((it) => it.tiles.length),
         text: Math.max(...requests.flatMap((it) => it.tiles.map((tile) => tile.text.length))),
         bytes: each((it) => it.tiles.reduce((sum, { n }) => sum + n, 0)),
