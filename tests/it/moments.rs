@@ -54,6 +54,12 @@ fn each_moment_shows_what_its_chapter_says() {
     // A head in two packets.
     assert_eq!(count(3, &|what| matches!(what, What::BytesRead { .. })), 2);
     assert_eq!(statuses(3), [200]);
+    // Half of a head, three answers for somebody else, and then the other half.
+    assert_eq!(statuses(8), [200, 200, 404, 200]);
+    let silent: Vec<What> =
+        events(8).into_iter().skip_while(|what| !matches!(what, What::Partial { .. })).collect();
+    let answers = silent.iter().filter(|what| matches!(what, What::Answered { .. }));
+    assert_eq!(answers.count(), 4);
     // One write for two answers, and a client that is too slow.
     assert_eq!(count(9, &|what| matches!(what, What::Written { answers: 2, .. })), 1);
     assert_eq!(statuses(9), [200, 200, 408]);

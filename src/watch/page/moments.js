@@ -14,12 +14,12 @@ export const MOMENTS = {
   },
   8: {
     title: "A silent client beside a busy one",
-    story: "One client connects and says nothing. Another sets and gets.",
+    story: "One client sends half of a request, and then nothing for a while. Another sets and gets.",
     question: "What does the silent one cost the busy one?",
     answers: ["Nothing: each connection has a thread of its own", "The busy one waits until the silent one has gone", "Half of the speed"],
     right: 0,
     reveal: "Nothing. The silent one's thread sleeps in a read; the busy one has its own. What the two share is the map's lock, for some microseconds.",
-    command: "(exec 5<>/dev/tcp/localhost/4000; curl 'http://localhost:4000/set?a=b'; curl 'http://localhost:4000/get?key=a')",
+    command: "(exec 5<>/dev/tcp/localhost/4000; printf 'GET /get?key=a' >&5; curl 'http://localhost:4000/set?a=b'; curl 'http://localhost:4000/get?key=a')",
   },
   9: {
     title: "Two requests in one packet, and a client that drips",
