@@ -255,3 +255,48 @@ impl Acceptor {
         Some(address)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::io::{Read as _, Write as _};
+    use std::thread::ThreadId;
+
+    use super::*;
+    use crate::net::{listener, server};
+    use crate::store::engine::Failed;
+
+    /// An engine that keeps nothing but which threads have asked.
+    #[derive(Debug, Default)]
+    struct Asked(Mutex<HashSet<ThreadId>>);
+
+    impl Engine for Asked {
+        fn find(&self, _: &str, _: &mut dyn FnMut(&str)) -> Result<(), Failed> {
+            lock(&self.0).insert(thread::current().id());
+            Ok(())
+        }
+
+        fn set(&self, _: &str, _: &str) -> Result<(), Failed> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_thread_that_has_served_its_connection_takes_the_next_one() {
+        let listeners = listener::bind("127.0.0.1", 0).unwrap();
+        let address = listeners[0].local_addr().unwrap();
+        let asked = Arc::new(Asked::default());
+        let server = server::serve(listeners, asked.clone(), Config::default()).unwrap();
+        for _ in 0..100 {
+            let mut client = TcpStream::connect(address).unwrap();
+            client.write_all(b"GET /get?key=a HTTP/1.0\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+        }
+        server.stop();
+        // As many as may wait in accept(), and some more on a machine where they come late.
+        let threads = lock(&asked.0).len();
+        assert!(threads < 50, "{threads} threads for 100 connections");
+    }
+}

@@ -81,3 +81,22 @@ impl Engine for Batch {
         self.file.close()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::file::Keeping;
+
+    #[test]
+    fn what_waits_at_the_close_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data.jsonl");
+        let batch = Batch::new(FileStore::open(&path, Keeping::default()).unwrap());
+        batch.set("a", "1").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "");
+        batch.close().unwrap();
+        assert_eq!(batch.waiting(), 0);
+        let line = "{\"key\":\"a\",\"value\":\"1\"}\n";
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), line);
+    }
+}
