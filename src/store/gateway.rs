@@ -134,7 +134,7 @@ impl Gateway {
     /// Posts `body` to `path`, and returns what was answered.
     ///
     /// # Errors
-    /// See [`Trouble`]; what may be asked again is never [`Trouble::Unknown`].
+    /// See [`Trouble`].
     pub(crate) fn ask(&self, path: &str, body: &Value, again: Again) -> Result<String, Trouble> {
         let deadline = Instant::now() + DEADLINE;
         let token = self.token_after(None, deadline)?;
@@ -201,11 +201,7 @@ impl Gateway {
                 break;
             }
         }
-        // What may be asked again is simply not done; whoever asks need not know how far it came.
-        Err(match failure {
-            Failure::Open(why) if again == Again::Yes => Failure::NotSent(why),
-            failure => failure,
-        })
+        Err(failure)
     }
 
     /// One call to one member: so long to connect, and so long for all.
