@@ -265,7 +265,8 @@ fn head(from: &mut impl BufRead, without: &[&str], with: &str) -> std::io::Resul
         let mut line = String::new();
         let is_end = from.read_line(&mut line)? <= 2;
         if is_end && !with.is_empty() {
-            head += &format!("{with}\r\n");
+            head += with;
+            head += "\r\n";
         }
         if !without.iter().any(|field| line.to_lowercase().starts_with(&field.to_lowercase())) {
             head += &line;
