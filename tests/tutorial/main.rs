@@ -51,7 +51,7 @@ use markdown::Document;
 use session::{Changed, Outcome};
 
 /// How many chapters are gone through at the same time. Most of the time they wait.
-const CHAPTERS_AT_A_TIME: usize = 8;
+const CHAPTERS_AT_A_TIME: usize = 12;
 
 /// The texts in which everything is tried.
 const TEXTS: [&str; 3] = ["TUTORIAL.md", "README.md", "examples/interview/INTERVIEWER.md"];

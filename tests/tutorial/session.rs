@@ -30,7 +30,7 @@ const ECHO: Duration = Duration::from_secs(10);
 const SHORT_ECHO: Duration = Duration::from_secs(2);
 
 /// How many commands run ahead of their chapters at the same time.
-static AHEAD: (Mutex<usize>, Condvar) = (Mutex::new(6), Condvar::new());
+static AHEAD: (Mutex<usize>, Condvar) = (Mutex::new(10), Condvar::new());
 
 /// The one command that would begin this test again. The README gives it, `.ci/run` runs it.
 pub(crate) const THIS_TEST: &str = "$ cargo test";
