@@ -35,7 +35,7 @@ pub struct Event {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "e", rename_all = "snake_case")]
 pub enum What {
-    /// The first line: who tells this, and what there is already.
+    /// The first line: which server this is, and what there is already.
     Hello(Hello),
     /// A client has connected.
     Opened {
@@ -161,9 +161,9 @@ pub enum What {
     },
     /// There was too much to record all of it.
     Lost {
-        /// How many whole requests are not here that were there since the last such line.
+        /// How many whole requests were left out since the last such line.
         requests: u64,
-        /// How many connections are not here, from `opened` to `closed`.
+        /// How many connections were left out, from `opened` to `closed`.
         connections: u64,
     },
 }

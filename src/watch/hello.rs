@@ -1,9 +1,9 @@
 //! The hello: what there is already when somebody comes to look.
 //!
-//! It is the first line of a trace, and what a page begins with, also after a server was started anew. What is
-//! not known from events is kept here while nobody looks: the size of the file.
+//! It is the first line of a trace, and what a page begins with, also after the server was started again. What
+//! events do not tell is kept here while nobody looks: the size of the file.
 //!
-//! Next: [`crate::watch::room`], for how much there is room.
+//! Next: [`crate::watch::room`], how many events may wait.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 

@@ -1,14 +1,14 @@
-//! Here: what is known of the connection of this thread, and which of its requests are recorded.
+//! Here: what is known of this thread's connection, and which of its requests are recorded.
 //!
 //! 1. A request is recorded whole or not at all. That is decided at its first byte, when room is set
-//!    aside for the events that a request has ([`ROOM`]). A request of many packets is given more, or its
-//!    further packets are told as one. What finds no room is counted, and the count is told; with it goes
-//!    all that comes up to the next packet that begins with a request.
+//!    aside for the events of a request ([`ROOM`]). A request of many packets is given more room, or its
+//!    further packets are told as one. A request that finds no room is lost, and so is whatever comes after it,
+//!    up to the next packet that begins with a request. What is lost is counted, and the count is told.
 //! 2. The beginning and the end of a connection are recorded together or not at all, whatever becomes of its
 //!    requests.
-//! 3. What is not recorded passes by ([`ATTENDS`]): each of its stages costs a call and a look, and shares
-//!    nothing with other processors. Its answers are counted where they are written. It is the same where
-//!    nobody looks.
+//! 3. What is not recorded passes by ([`ATTENDS`]): each of its stages costs a call and a look at a flag, and
+//!    touches no memory that other processors use. Its answers are counted where they are written. The same is
+//!    true while nobody looks.
 //!
 //! Room is given back when events have been handed on, and not faster than a reader can take them. So a
 //! flood costs the server little: most of its requests pass by.
@@ -28,7 +28,7 @@ use crate::watch::stage::Stage;
 /// How many events a request is given room for at a time.
 const ROOM: i64 = 32;
 
-/// Of those, how many are not for its packets, but for what comes after them.
+/// How many of those are kept for what comes after its packets.
 const AFTER_BYTES: i64 = 16;
 
 /// The connection of this thread.
@@ -36,30 +36,30 @@ const AFTER_BYTES: i64 = 16;
 pub(crate) struct Here {
     /// Its number; 0 where there is none.
     c: u64,
-    /// The request that comes or has come.
+    /// The number of its current request, or of the next one.
     r: u64,
     /// Whether the connection is recorded.
     is_known: bool,
-    /// Whether what it does now is.
+    /// Whether what happens on it now is recorded.
     attends: bool,
     now: Now,
-    /// Whether somebody looked when the first byte of what is there now came.
+    /// Whether somebody was looking when the first byte of its current request came.
     is_wanted: bool,
-    /// For how many events there is room left that was set aside.
+    /// How much of the room that was set aside is left, in events.
     aside: i64,
     /// Answers since the last write, and how many of them were recorded.
     answers: u64,
     recorded_answers: u64,
-    /// What was read and will be told with the next packet, or when they are all there.
+    /// What was read and not told yet: it goes with the next packet, or before the next stage.
     untold: Vec<u8>,
     untold_bytes: usize,
     lost: u64,
 }
 
-/// What becomes of the request that is under way.
+/// What becomes of the current request.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Now {
-    /// None is.
+    /// There is none.
     #[default]
     Nothing,
     Recorded,
@@ -68,7 +68,7 @@ enum Now {
 
 thread_local! {
     static HERE: RefCell<Here> = RefCell::default();
-    /// Its `attends`, where a look is enough.
+    /// A copy of its `attends`, for a look that borrows nothing.
     static ATTENDS: Cell<bool> = const { Cell::new(false) };
     /// How many answers have passed by and are not counted yet.
     static PASSED: Cell<u64> = const { Cell::new(0) };
@@ -92,9 +92,9 @@ pub(crate) fn passes_by(stage: Stage<'_>) -> bool {
     }
 }
 
-/// Does something with what this thread knows of its connection.
+/// Runs `act` on what this thread knows of its connection.
 pub(crate) fn with(act: impl FnOnce(&mut Here)) {
-    // A thread that is about to end may have nothing to keep this in: then there is nothing to tell.
+    // A thread that is about to end may have dropped it already: then there is nothing to tell.
     let _ = HERE.try_with(|here| {
         if let Ok(mut here) = here.try_borrow_mut() {
             here.count(PASSED.take());
@@ -115,7 +115,7 @@ impl Here {
         self.c().and(Some(self.r))
     }
 
-    /// Connection `c` has begun, which is `stage`. `looking` says whether anybody wants to know of requests.
+    /// Connection `c` has begun; `stage` says so. `looking` says whether anybody wants to know of requests.
     pub(crate) fn opened(&mut self, c: u64, stage: Stage<'_>, looking: bool, room: &Room) {
         let is_known = room.set_aside(2);
         let attends = looking && is_known;

@@ -28,7 +28,7 @@
 //!   up to `batch`: it has no `c`, and `begun`.
 //! - A connection that there was no slot for is `opened`, `answered` 503 and `closed` as `refused`.
 //! - A compaction is `file` with `step` `compacting`, `copied`, `synced`, `renamed`, `replaced`, or at any point
-//!   `failed`. `opened` is its first line where there is a file and somebody looks in time.
+//!   `failed`. Before all of them comes `opened`, where there is a file and somebody looks in time.
 //!
 //! Next: [`crate::watch::warning`].
 

@@ -236,7 +236,7 @@ enum Answer {
 /// Decides what a request gets.
 fn answer(request: &Request<'_>) -> Result<Answer, Refusal> {
     let file = FILES.iter().find(|file| file.target == request.path);
-    // A link to the page is harmless: whoever follows it reads it himself.
+    // A link to the page is harmless: the user who follows it reads the page, and the other site does not.
     access::check_linked(request, &[], file.is_some())?;
     if !matches!(request.method, "GET" | "HEAD") {
         return Ok(Answer::Sentence("405 Method Not Allowed", ONLY_READS));

@@ -2,8 +2,8 @@
 //!
 //! 1. A reader is first told what there is: [`Hello`], with the connections that are open. That is kept here
 //!    from their events, also while nobody looks.
-//! 2. Requests that are under way at that moment are not shown to it, as it would see half of them; of what is
-//!    there for all, such as a batch, nothing is left out.
+//! 2. Requests that are under way at that moment are not shown to it: it would see half of them. What concerns
+//!    all, such as a batch, is shown.
 //! 3. What was lost is told to all once a round, before they are asked whether they want more.
 //!
 //! The naive version begins with the next event, and a page shows answers to nothing on connections that it
@@ -64,13 +64,13 @@ impl Readers {
         self.all.is_empty()
     }
 
-    /// One more is there, and told what there is. Requests are recorded from now on.
+    /// Adds a reader, and tells it what there is. Requests are recorded from now on.
     pub(crate) fn add(&mut self, mut sink: Box<dyn Sink>, recorder: &Recorder) {
         if self.all.is_empty() {
             // What was not recorded before was not wanted.
             recorder.room.take_lost();
             recorder.look(true);
-            // Nobody has told since when this is so.
+            // What they are doing was not recorded while nobody looked.
             for open in self.open.values_mut() {
                 open.state = State::Idle;
             }

@@ -4,11 +4,11 @@
 //!
 //! 1. It never waits: events go into a queue ([`crate::watch::room`]), and whoever reads them
 //!    ([`crate::watch::scribe`]) is not waited for.
-//! 2. What happens on a connection is left to [`crate::watch::here`], which knows the connection of the
-//!    thread. What is of no connection, or of many, is decided here: all that happens to the file is
-//!    recorded, and a batch if it has a set that is, or was synced in the background.
-//! 3. While nobody looks, only what has to be known when somebody comes to look is kept: who is connected,
-//!    how large the file is.
+//! 2. The stages of a connection are left to [`crate::watch::here`], which knows the thread's own. Those that
+//!    concern no connection, or many, are decided in this file: whatever happens to the data file is recorded, and
+//!    so is a batch that has a recorded set, and each sync in the background.
+//! 3. While nobody looks, it keeps only what the next reader has to be told first: who is connected, and how
+//!    large the data file is.
 //!
 //! The naive version formats and writes where it is called, and the disk that has the trace sets the
 //! server's pace.
@@ -31,7 +31,7 @@ pub(crate) struct Recorder {
     pub(crate) room: Room,
     /// Whether anybody wants to know of requests.
     looking: AtomicBool,
-    /// How many there were.
+    /// How many connections there have been.
     connections: AtomicU64,
     /// The last batch that a recorded set has joined.
     wanted_batch: AtomicU64,
@@ -77,7 +77,7 @@ impl Recorder {
                 here.opened(c, stage, looking, &self.room);
             }
             Stage::Joined { batch, .. } => {
-                // It is a set that is recorded: any other has passed by.
+                // A set that is not recorded has passed by, and never comes here.
                 self.wanted_batch.fetch_max(batch, Relaxed);
                 here.note(stage, looking, &self.room);
             }
@@ -88,7 +88,7 @@ impl Recorder {
                 }
             }
             Stage::Synced { batch, begun, .. } => {
-                // The sets of a sync in the background may be from before somebody came to look.
+                // A sync in the background may be for sets from before anybody looked.
                 if looking && (begun.is_some() || self.is_wanted(batch)) {
                     self.send(here.c(), here.r(), stage);
                 }

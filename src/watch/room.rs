@@ -1,4 +1,4 @@
-//! The room: the queue of events, and for how many more there is room.
+//! The room: the queue of events, and how many more it can take.
 //!
 //! ```text
 //!  threads that serve ──set_aside()──▶ room ◀──give()── scribe
@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A queue with a fixed number of places makes nobody wait, and when it is full it loses whatever comes next:
-//! the end of a request whose beginning is in it. So who begins something first sets aside as much room as the
+//! the end of a request whose beginning is in it. So whoever begins something first sets aside as much room as the
 //! rest of it will need; the places are there then. What finds no room is counted here.
 //!
 //! Next: [`crate::watch::recorder`], which decides what becomes an event.
@@ -24,7 +24,7 @@ const QUEUE: i64 = 1 << 13;
 /// No more than this, however many connections there can be: the places are memory.
 const MOST: i64 = 1 << 16;
 
-/// How many more may, for which no room is set aside: what happens to the file, and to each batch once.
+/// How many more may wait without room set aside: what happens to the data file, and to each batch.
 const SPARE: i64 = 1 << 10;
 
 /// What is in the queue.
@@ -50,7 +50,7 @@ pub(crate) trait Sink: Send {
 #[derive(Debug)]
 pub(crate) struct Room {
     queue: SyncSender<Message>,
-    /// For how many events there is room that nobody has set aside.
+    /// How much room nobody has set aside, in events.
     free: AtomicI64,
     /// When the recording began.
     start: Instant,
@@ -73,14 +73,15 @@ impl Room {
         (room, events)
     }
 
-    /// A way to tell whoever reads the queue something else.
+    /// A way to tell the queue's reader something else.
     pub(crate) fn queue(&self) -> SyncSender<Message> {
         self.queue.clone()
     }
 
     /// Sets room aside for so many events, if there is so much.
     pub(crate) fn set_aside(&self, events: i64) -> bool {
-        // Where there is not, nothing changes that other processors have to hear of: most of a flood ends here.
+        // Where there is too little, nothing is written that other processors would have to hear of: most of a
+        // flood ends here.
         let left = |free: i64| (free >= events).then(|| free - events);
         self.free.fetch_update(Relaxed, Relaxed, left).is_ok()
     }
@@ -95,7 +96,7 @@ impl Room {
     pub(crate) fn send(&self, c: Option<u64>, r: Option<u64>, what: What, begins: bool) {
         let event = Box::new(Event { t: self.time(Instant::now()), c, r, what });
         if self.queue.try_send(Message::Event { event, begins }).is_err() {
-            // More has come for which no room is set aside than there is. Or nobody reads any more.
+            // Too many events have come that need no room set aside, or nobody reads any more.
             self.lose(1, 0);
         }
     }
@@ -124,7 +125,7 @@ impl Room {
 /// What a set that joins a batch costs: the events of the batch are paid for too.
 pub(crate) const JOINED: i64 = 3;
 
-/// For how many events there is room again when this one has left the queue.
+/// How much room comes back when this event has left the queue.
 pub(crate) fn cost(what: &What) -> i64 {
     match what {
         What::Joined { .. } => JOINED,

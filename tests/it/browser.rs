@@ -63,7 +63,7 @@ impl Browser {
                     let _ = answer.send(message);
                 }
             }
-            // Whoever still waits is told at once: his sender is dropped.
+            // Whoever still waits is told at once: its sender is dropped.
             answers.lock().unwrap().clear();
         });
         Browser { to, waiting, _child: child, _profile: profile }
