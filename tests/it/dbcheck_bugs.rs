@@ -63,7 +63,7 @@ type Verdicts = BTreeMap<String, (String, String)>;
 
 /// How many servers are scored at the same time, where neither load nor restarts are among the
 /// checks: these spend their time waiting.
-const AT_A_TIME: usize = 20;
+const AT_A_TIME: usize = 24;
 
 /// Scores the server that this command starts. Where it is put under load, it takes the place of
 /// four: the machine may have no more cores than two.
