@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::http::router::Routes;
 
-/// After the last answer, what still comes is read for so long (RFC 9112 §9.6).
+/// How long what still comes is read after the last answer (RFC 9112 §9.6).
 pub(crate) const LINGER_TIME: Duration = Duration::from_secs(1);
 
 /// What there is to choose about a server.

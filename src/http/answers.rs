@@ -1,7 +1,7 @@
 //! The answers: from a whole request to the bytes of its answer, without a socket.
 //!
 //! 1. Every request gets one answer, in the order of the requests: what its handler says, or the
-//!    refusal of whoever on the way there does not go on.
+//!    refusal of a step before that.
 //! 2. A panic in a handler is the problem of that request. What it had written is taken back, and it
 //!    is answered with 500.
 //! 3. Answers are collected until the connection writes them.

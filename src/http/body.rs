@@ -26,8 +26,8 @@ use crate::http::request::{Framing, are_field_lines};
 /// The longest line with a chunk's size, and the longest trailer section, in bytes.
 const MAX_LINE: usize = 4096;
 
-/// A size has at most so many digits that mean something. What a line has beyond them, extensions or
-/// zeros, counts like content.
+/// The most digits that a size needs. What a line has beyond them, extensions or zeros, counts like
+/// content.
 const SIZE_DIGITS: usize = 16;
 
 /// How far into a body we are.

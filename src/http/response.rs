@@ -119,7 +119,7 @@ pub struct Sent {
 }
 
 impl Sent {
-    /// Has it watched: `answer` is what was appended, and `close` whether it is the connection's last.
+    /// Tells those who watch: `answer` is what was appended, and `close` whether it is the connection's last.
     pub(crate) fn say(self, answer: &[u8], close: bool) {
         let (status, body) = (self.status.text(), self.body_bytes);
         reached(Stage::Answered { status, bytes: answer, body, close });

@@ -102,7 +102,7 @@ impl Acceptor {
     pub(crate) fn start_thread(self: &Arc<Self>) -> io::Result<()> {
         let acceptor = Arc::clone(self);
         self.shared.threads.start(move || {
-            // Not before it is there: others would rely on one that can't be had.
+            // Only once it is there: others would rely on one that can't be had.
             acceptor.accepting.fetch_add(1, SeqCst);
             acceptor.run();
         })
@@ -223,7 +223,7 @@ impl Acceptor {
                 call = connect();
                 *last_call = call.as_ref().and_then(|call| call.local_addr().ok());
             } else if !self.is_open() {
-                // Where hanging up does not wake who is in accept(), a client does.
+                // Where hanging up does not wake those in accept(), a client does.
                 drop(connect());
             }
             thread::sleep(GLANCE);

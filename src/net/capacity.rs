@@ -1,8 +1,8 @@
 //! The capacity: how many connections the system leaves room for.
 //!
 //! A connection is an open file and a thread, and a thread is four memory mappings: its stack, a second
-//! one on which an overflow of the first is noticed, and a page below each that nobody may touch. Of all
-//! these the system has so many and no more. A file or a thread that can't be had is an error, which the
+//! one on which an overflow of the first is noticed, and a page below each that nobody may touch. The
+//! system has only so many of each. A file or a thread that can't be had is an error, which the
 //! server lives with. A mapping that can't be had is the end: the standard library panics in a thread
 //! that has not begun yet, and that ends the process.
 //!
@@ -88,8 +88,8 @@ fn open_files() -> Option<u64> {
     raised.unwrap_or(limit).current
 }
 
-/// A user's limit counts all programs of that user, which is not looked at: a thread that can't be
-/// had in the end is lived with.
+/// A user's limit is for all programs of that user. The others are not counted: the server gets along
+/// without a thread that can't be had in the end.
 fn threads() -> Option<u64> {
     // "0.20 0.18 0.12 1/80 11206": 80 threads in the whole system.
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();

@@ -26,7 +26,7 @@ const PIECE: usize = 64 << 10;
 /// How much is read after the last answer, in bytes.
 const LINGER_BYTES: usize = 256 << 10;
 
-/// No wait is longer: a moment that is too far away can't be told by the system's clock.
+/// The longest wait: the system's clock cannot tell a moment that is too far away.
 pub(crate) const LONGEST: Duration = Duration::from_hours(24 * 365);
 
 /// How long a read may take.
