@@ -91,16 +91,71 @@ fn a_set_that_may_have_been_done_is_sent_once() {
             if path.ends_with("put") { Some(("307 Temporary Redirect", "")) } else { A_VALUE }
         },
     ] {
-        let (first, second) = (Member::start(badly), Member::start(well));
-        let store = store(&[&first.url, &second.url]);
-        let error = store.set("a", "1").unwrap_err();
-        assert!(matches!(&error, Failed::Unknown(why) if why.contains(&first.url)), "{error:?}");
-        assert_eq!((first.puts(), second.puts()), (1, 0), "{error}");
-        // The next goes to the other, and stays there.
+        let members = [Member::start(badly), Member::start(badly), Member::start(well)];
+        let puts = || members.each_ref().map(Member::puts);
+        let store = store(&members.each_ref().map(|member| &*member.url));
+        // The next always goes to the next member, and stays where it is well.
+        for (failed, wanted) in [(0, [1, 0, 0]), (1, [1, 1, 0])] {
+            let error = store.set("a", "1").unwrap_err();
+            let url = &members[failed].url;
+            assert!(matches!(&error, Failed::Unknown(why) if why.contains(url)), "{error:?}");
+            assert_eq!(puts(), wanted, "{error}");
+        }
         for round in 1..=3 {
             store.set("a", "1").unwrap();
-            assert_eq!((first.puts(), second.puts()), (1, round));
+            assert_eq!(puts(), [1, 1, round]);
         }
+    }
+}
+
+#[test]
+fn a_set_that_is_refused_is_sent_once() {
+    let full: Reaction = |path| {
+        let full = r#"{"message":"etcdserver: mvcc: database space exceeded"}"#;
+        if path.ends_with("put") { Some(("429 Too Many Requests", full)) } else { A_VALUE }
+    };
+    let locked: Reaction = |path| {
+        let locked = r#"{"message":"etcdserver: invalid auth token"}"#;
+        if path.ends_with("put") { Some(("401 Unauthorized", locked)) } else { A_VALUE }
+    };
+    for refusing in [full, locked] {
+        let (first, second) = (Member::start(refusing), Member::start(|_| A_VALUE));
+        let error = store(&[&first.url, &second.url]).set("a", "1").unwrap_err();
+        assert!(matches!(error, Failed::NotKept(_)), "{error:?}");
+        assert_eq!((first.puts(), second.puts()), (1, 0), "{error}");
+    }
+}
+
+#[test]
+fn a_user_shows_one_token_until_it_is_no_longer_good() {
+    let well: Reaction = |path| {
+        if path.ends_with("authenticate") { Some(("200 OK", r#"{"token":"t"}"#)) } else { A_VALUE }
+    };
+    let locked: Reaction = |path| match path.rsplit('/').next() {
+        Some("authenticate") => Some(("200 OK", r#"{"token":"t"}"#)),
+        Some("put") => {
+            Some(("401 Unauthorized", r#"{"message":"etcdserver: invalid auth token"}"#))
+        }
+        _ => A_VALUE,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let password = folder.path().join("password");
+    std::fs::write(&password, "secret\n").unwrap();
+    // A new token is tried once. Sets, how often each is sent, and the tokens that are asked for.
+    for (reaction, sends, tokens) in [(well, 1, 1), (locked, 2, 4)] {
+        let member = Member::start(reaction);
+        let members = vec![member.url.clone()];
+        let user = Some("db".into());
+        let password_file = Some(password.clone());
+        let cluster = Cluster { members, user, password_file, ..Cluster::default() };
+        let store = EtcdStore::open(&cluster).unwrap();
+        for round in 1..=3 {
+            assert_eq!(store.set("a", "1").is_ok(), sends == 1);
+            assert_eq!(member.puts(), round * sends);
+        }
+        let asked = member.asked.lock().unwrap();
+        let authenticated = asked.iter().filter(|path| path.ends_with("authenticate")).count();
+        assert_eq!(authenticated, tokens);
     }
 }
 
@@ -146,4 +201,11 @@ fn a_member_that_takes_requests_and_says_nothing_holds_nobody_up_for_long() {
     assert_eq!(error, Failed::Unknown(wanted.into()));
     assert!(begin.elapsed().as_secs() < 5, "{:?}", begin.elapsed());
     assert_eq!((first.puts(), second.puts()), (1, 0));
+    // A read may be made again, and has time left for the next member.
+    let silent = Member::start(|_| {
+        thread::park();
+        None
+    });
+    let store = self::store(&[&silent.url, &second.url]);
+    assert_eq!(find(&store).as_deref(), Some("1"));
 }
