@@ -73,8 +73,8 @@ pub(crate) fn run(server: &Server<'_>) -> anyhow::Result<()> {
     let mut events = Vec::with_capacity(count + server.listeners.len());
     let (time, mut looked) = (LOOK.try_into()?, now);
     while worker.end.is_none_or(|end| server.clients.load(SeqCst) > 0 && worker.now < end) {
-        // Whoever was just answered may ask again meanwhile: then a turn serves more of them.
-        std::thread::yield_now();
+        // Whoever was just answered may ask again first. (With a file, a sync gives time for that.)
+        server.batch.is_none().then(std::thread::yield_now);
         retry_on_intr(|| epoll::wait(&worker.epoll, spare_capacity(&mut events), Some(&time)))?;
         (worker.now, worker.date) = (Instant::now(), SystemTime::now());
         for event in events.drain(..) {
