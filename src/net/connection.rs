@@ -213,3 +213,42 @@ impl Connection<'_> {
         why
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::net::slots::Slots;
+    use crate::store::memory::MemoryStore;
+
+    #[test]
+    fn says_why_it_has_ended() {
+        let get = "GET /get?key=a HTTP/1.1\r\nHost: localhost\r\n";
+        let closing = format!("{get}Connection: close\r\n\r\n");
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (engine, config) = (MemoryStore::new(), Config::default());
+        for (sent, resets, why) in [
+            ("", false, Why::Client),
+            (get, false, Why::Client),
+            (&closing, false, Why::Done),
+            ("nonsense\r\n", false, Why::Refused),
+            ("", true, Why::Gone),
+            (get, true, Why::Gone),
+        ] {
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (stream, peer) = listener.accept().unwrap();
+            let stream = Arc::new(stream);
+            let seat = Arc::new(Slots::new(1)).take(&stream).unwrap();
+            client.write_all(sent.as_bytes()).unwrap();
+            if resets {
+                rustix::net::sockopt::set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
+            }
+            drop(client);
+            assert_eq!(serve(&stream, &seat, peer, &engine, &config), why, "{sent:?}, {resets}");
+        }
+    }
+}
