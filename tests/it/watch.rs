@@ -145,6 +145,12 @@ fn a_set_and_a_get_leave_a_line_for_each_stage() {
          closed"
     );
     assert!(events.iter().is_sorted_by_key(|event| event.t));
+    // An answer says whether it is the last one on its connection.
+    let closes = events.iter().filter_map(|event| match &event.what {
+        What::Answered { close, .. } => Some(*close),
+        _ => None,
+    });
+    assert_eq!(closes.collect::<Vec<_>>(), [false, false]);
     let requests: Vec<u64> = events.iter().filter_map(|event| event.r).collect();
     assert_eq!(requests, [[1; 10].as_slice(), &[2; 7]].concat());
     let whats: Vec<&What> = events.iter().map(|event| &event.what).collect();
