@@ -6,7 +6,6 @@
 //!   ▲                           └▶ go_on(): answer, write ──▶ wait(): for what, and until when?
 //!   └─────────────────────────────── look() at deadlines ◀──────────────────────────┘
 //! ```
-//!
 //! Chapter 14 of the tutorial reads it. `src/net/connection.rs` tells the same story in one piece.
 
 #[cfg(target_os = "linux")]

@@ -36,7 +36,6 @@ struct Worker<'s> {
     epoll: OwnedFd,
     /// A place for each client that this thread may have.
     places: Vec<Option<Box<Client<'s>>>>,
-    /// Where those are whose pairs are in the batch.
     held: Vec<usize>,
     /// The clock is read once in a turn.
     now: Instant,
@@ -226,6 +225,8 @@ impl<'s> Worker<'s> {
     /// Nothing more can be done in this turn. What is waited for, and until when?
     fn wait(&self, client: &mut Client<'s>, waits: Option<Next>) -> Option<()> {
         if let Some(Next::Over(_)) = waits {
+            // It may still be sending.
+            (client.exchange.has_more() || client.exchange.was_full()).then_some(())?;
             client.exchange.discard();
             shutdown(&client.stream, Shutdown::Write).ok()?;
         }
