@@ -176,10 +176,14 @@ fn a_set_that_can_not_be_stored_is_500_and_leaves_the_old_value() {
 #[test]
 fn a_stop_answers_what_has_come_and_ends_the_idle() {
     let server = start(&[]);
-    let mut idle = server.connect();
-    assert_eq!(idle.get("/get?key=a").status, 404);
     let mut begun = server.connect();
     begun.send("GET /get?key=a HTTP/1.1\r\n");
+    // The two threads share their clients fairly: each of them has an idle one.
+    let mut idle = [(); 3].map(|()| {
+        let mut wire = server.connect();
+        assert_eq!(wire.get("/get?key=a").status, 404);
+        wire
+    });
     // Not read yet when the signal comes: the process is stopped meanwhile.
     server.signal("STOP");
     let mut late = server.connect();
@@ -190,7 +194,8 @@ fn a_stop_answers_what_has_come_and_ends_the_idle() {
         assert_eq!(late.answer().status, 404, "{i}");
     }
     late.expect_end();
-    idle.expect_end();
+    // Each thread knows of the stop when it has ended these.
+    idle.iter_mut().for_each(Wire::expect_end);
     begun.send("Host: localhost\r\n\r\n");
     let last = begun.answer();
     assert!(last.status == 404 && last.closes(), "{last:?}");
