@@ -12,10 +12,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use dbserver::http::{exchange::Exchange, exchange::Next, refusal::Refusal};
 use dbserver::{Batch, Config, Engine};
-use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventData, EventFlags};
-use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+use rustix::{buffer::spare_capacity, io::Errno, io::retry_on_intr};
 
 /// Whether it is time to stop. This is looked at as often as deadlines.
 pub(crate) static STOPS: AtomicBool = AtomicBool::new(false);
@@ -146,8 +145,9 @@ impl<'s> Worker<'s> {
     /// that does not take its answers only where there is no other.
     fn add(&mut self, stream: TcpStream, address: IpAddr) -> Option<()> {
         let rank = |it: &Client<'_>| (it.held, it.waits.is_none(), it.answered);
-        let place =
-            (0..self.places.len()).min_by_key(|&at| self.places[at].as_deref().map(rank))?;
+        let rank = |&at: &usize| self.places[at].as_deref().map(rank);
+        let oldest = || (0..self.places.len()).min_by_key(rank);
+        let place = self.places.iter().position(Option::is_none).or_else(oldest)?;
         self.serve(place, |_, _| None);
         stream.set_nodelay(true).ok()?;
         epoll::add(&self.epoll, &stream, EventData::new_u64(place as u64), EventFlags::IN).ok()?;
