@@ -8,7 +8,11 @@ use super::*;
 fn connection() -> (TcpStream, Arc<TcpStream>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    (client, Arc::new(listener.accept().unwrap().0))
+    let stream = listener.accept().unwrap().0;
+    for end in [&client, &stream] {
+        end.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    }
+    (client, Arc::new(stream))
 }
 
 /// An answer that the system takes at once.
