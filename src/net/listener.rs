@@ -4,15 +4,22 @@
 //! server that listens on only one of them is slow for some and absent for others, so we listen on
 //! both, on one port.
 //!
+//! Clients that connect all at once wait in a queue until they are accepted. The naive version takes
+//! std's queue, which has room for 128: the system drops the packet that would be the next client's
+//! first, and that client sends it again after a second.
+//!
 //! Next: [`crate::net::capacity`], how many clients there may be.
 
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 
 use anyhow::Context as _;
 
 /// How often to ask for a free port.
 const PORT_TRIES: u32 = 20;
+
+/// How many clients may wait to be accepted, if the system allows as many.
+const QUEUE: i32 = 4096;
 
 /// Listens on every loopback address of `localhost`, or on the first address of another host that
 /// works. Port 0 takes a free one, the same for all.
@@ -26,7 +33,7 @@ pub fn bind(host: &str, port: u16) -> anyhow::Result<Vec<TcpListener>> {
         let addresses = (host, port).to_socket_addrs();
         let addresses: Vec<_> =
             addresses.with_context(|| format!("cannot find the host {host}"))?.collect();
-        let listener = TcpListener::bind(&addresses[..]);
+        let listener = listen(&addresses[..]);
         return Ok(vec![listener.map_err(|error| cannot_listen(error, host, port))?]);
     }
     bind_loopback(port).map_err(|error| cannot_listen(error, host, port))
@@ -86,7 +93,7 @@ fn bind_all(addresses: &[IpAddr], mut port: u16) -> io::Result<Vec<TcpListener>>
     let mut listeners = Vec::new();
     let mut missing = io::Error::from(ErrorKind::AddrNotAvailable);
     for &address in addresses {
-        match TcpListener::bind(SocketAddr::new(address, port)) {
+        match listen(SocketAddr::new(address, port)) {
             Ok(listener) => {
                 port = listener.local_addr()?.port();
                 listeners.push(listener);
@@ -99,6 +106,13 @@ fn bind_all(addresses: &[IpAddr], mut port: u16) -> io::Result<Vec<TcpListener>>
     if listeners.is_empty() { Err(missing) } else { Ok(listeners) }
 }
 
+/// Listens, with a longer queue than std's.
+fn listen(addresses: impl ToSocketAddrs) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(addresses)?;
+    rustix::net::listen(&listener, QUEUE)?;
+    Ok(listener)
+}
+
 fn lacks_family(error: &io::Error) -> bool {
     error.kind() == ErrorKind::AddrNotAvailable
         || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
@@ -106,6 +120,9 @@ fn lacks_family(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpStream;
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -115,6 +132,17 @@ mod tests {
         assert!(ports.iter().all(|&port| port == ports[0] && port != 0), "{ports:?}");
         assert!(listeners.iter().all(|l| l.local_addr().unwrap().ip().is_loopback()));
         assert!(!listeners.is_empty());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_crowd_is_connected_at_once_before_anybody_is_accepted() {
+        let listeners = bind_loopback(0).unwrap();
+        let address = listeners[0].local_addr().unwrap();
+        // A client that finds the queue full is connected after a second, or three, or seven.
+        let connect = |_| TcpStream::connect_timeout(&address, Duration::from_secs(5));
+        let clients: Result<Vec<_>, _> = (0..500).map(connect).collect();
+        assert_eq!(clients.unwrap().len(), 500);
     }
 
     #[test]
