@@ -182,8 +182,7 @@ impl<'s> Worker<'s> {
         if self.end.is_some() && client.waits == Some(Next::Idle) {
             client.deadline = self.now;
         }
-        // What it has sent in time is read first, all of it. And where the system has a little room for
-        // answers again, epoll does not say so.
+        // What came in time is read first. Of a little room for answers, epoll says nothing.
         if client.deadline <= self.now || client.waits.is_none() {
             self.ready(client)?;
         }
