@@ -128,7 +128,7 @@ impl Dialect {
 
     /// How long after the answer to a set its pair is there for sure: next time it may take longer.
     pub(crate) fn settles_in(&self) -> Option<Duration> {
-        self.late.map(|late| late * 2 + Duration::from_millis(20))
+        self.late.map(|late| late * 3 + Duration::from_millis(100))
     }
 
     /// Whether this answer to a set says that the pair is stored.
