@@ -50,6 +50,9 @@ fn counts(folder: &Path, command: &str) -> Counts {
     let mut counts = Counts::new();
     for check in report["checks"].as_array().unwrap() {
         let word = |name: &str| check[name].as_str().unwrap().to_string();
+        if word("verdict") == "failed" {
+            println!("{command}: {}: {}", check["name"], check["note"]);
+        }
         *counts.entry(word("tier")).or_default().entry(word("verdict")).or_default() += 1;
     }
     counts
