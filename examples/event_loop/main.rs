@@ -17,7 +17,6 @@ fn main() -> anyhow::Result<()> {
     use dbserver::{Batch, Config, Engine, FileStore, Keeping, MemoryStore, signals};
     use lexopt::{Arg, ValueExt as _};
     use std::{sync::atomic::Ordering::SeqCst, thread, thread::Builder};
-
     let (mut port, mut data, mut config) = (4003, None, Config::default());
     let mut arguments = lexopt::Parser::from_env();
     while let Some(argument) = arguments.next()? {

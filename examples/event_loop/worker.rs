@@ -6,7 +6,6 @@
 //! 4. Whatever has come is read before anybody is told that it is too late.
 
 use std::net::{IpAddr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -32,7 +31,7 @@ pub(crate) struct Server<'s> {
 
 struct Worker<'s> {
     server: &'s Server<'s>,
-    epoll: OwnedFd,
+    epoll: std::os::fd::OwnedFd,
     /// A place for each client that this thread may have.
     places: Vec<Option<Box<Client<'s>>>>,
     held: Vec<usize>,
@@ -45,7 +44,7 @@ struct Worker<'s> {
 
 struct Client<'s> {
     stream: TcpStream,
-    place: usize,
+    name: EventData,
     exchange: Exchange<'s>,
     /// What is to come from it; `None` where the system must first take more of the answers.
     waits: Option<Next>,
@@ -123,20 +122,22 @@ impl<'s> Worker<'s> {
         }
     }
 
-    /// Each thread is told of each new client. One that has more clients than the others leaves it.
+    /// Each thread is told of each new client. One that has many more than the others leaves it.
     fn accept(&mut self) {
         let Server { listeners, threads, clients, .. } = self.server;
-        let share = |places: &[Option<_>]| places.iter().flatten().count() * threads;
+        let takes = |places: &[Option<_>]| {
+            let (own, all) = (places.iter().flatten().count(), clients.load(SeqCst));
+            own * threads <= all + if own < places.len() { all / 4 } else { 0 }
+        };
         for listener in listeners {
-            while (self.end.is_some() || share(&self.places) <= clients.load(SeqCst))
+            while (self.end.is_some() || takes(&self.places))
                 && let Ok((stream, peer)) = listener.accept()
             {
                 self.add(stream, peer.ip());
             }
             // When the server stops, those in the queue were the last.
             if self.end.is_some() {
-                let _ = shutdown(listener, Shutdown::Both);
-                let _ = epoll::delete(&self.epoll, listener);
+                let _ = (shutdown(listener, Shutdown::Both), epoll::delete(&self.epoll, listener));
             }
         }
     }
@@ -150,12 +151,13 @@ impl<'s> Worker<'s> {
         let place = self.places.iter().position(Option::is_none).or_else(oldest)?;
         self.serve(place, |_, _| None);
         stream.set_nodelay(true).ok()?;
-        epoll::add(&self.epoll, &stream, EventData::new_u64(place as u64), EventFlags::IN).ok()?;
+        let name = EventData::new_u64(place as u64);
+        epoll::add(&self.epoll, &stream, name, EventFlags::IN).ok()?;
         let Server { engine, config, clients, .. } = self.server;
         clients.fetch_add(1, SeqCst);
         self.places[place] = Some(Box::new(Client {
             stream,
-            place,
+            name,
             exchange: Exchange::new(*engine, config, address, self.date),
             waits: Some(Next::Idle),
             deadline: self.now + config.limits.idle_time,
@@ -232,8 +234,7 @@ impl<'s> Worker<'s> {
         }
         if waits.is_some() != client.waits.is_some() {
             let flags = if waits.is_some() { EventFlags::IN } else { EventFlags::OUT };
-            let place = EventData::new_u64(client.place as u64);
-            epoll::modify(&self.epoll, &client.stream, place, flags).ok()?;
+            epoll::modify(&self.epoll, &client.stream, client.name, flags).ok()?;
         }
         // All reads of a head have one deadline together, and so have those of a body.
         if waits != client.waits || client.answered == self.now {
