@@ -17,9 +17,9 @@
 //!
 //! Next: [`crate::watch::readers`], those who look.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -44,8 +44,8 @@ const GLANCE: Duration = Duration::from_millis(5);
 /// Between two looks at what was lost while none come.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// How long the end waits for a file or a terminal that takes nothing.
-const LAST_LINES: Duration = Duration::from_millis(500);
+/// How long the end waits for a file, a terminal or a watcher that takes nothing.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// A way to have events handed on.
 #[derive(Debug, Clone)]
@@ -54,6 +54,8 @@ pub struct Scribe {
     thread: Arc<JoinHandle<()>>,
     /// How many events have left the queue.
     handed_on: Arc<AtomicU64>,
+    /// Shared by all who write lines that were handed on, until they are written.
+    pub(crate) writing: Arc<RwLock<()>>,
 }
 
 /// The thread's own.
@@ -90,7 +92,7 @@ impl Scribe {
         let thread = thread.spawn(move || desk.run()).context("cannot start a thread")?;
         let observed = stage::observe(move |stage| recorder.note(stage));
         anyhow::ensure!(observed, "this process is observed already");
-        Ok(Scribe { queue, thread: Arc::new(thread), handed_on })
+        Ok(Scribe { queue, thread: Arc::new(thread), handed_on, writing: Arc::default() })
     }
 
     /// Has `sink` told from now on.
@@ -101,12 +103,13 @@ impl Scribe {
         }
     }
 
-    /// Returns when all events up to now have been handed on, and nothing more will be; or when somebody has
-    /// taken none for half a second.
+    /// Returns when all events up to now have been handed on and written, and nothing more will be; or
+    /// when somebody has taken none for two seconds.
     pub fn finish(&self) {
         let mut is_told = false;
         let (mut handed_on, mut since) = (0, Instant::now());
-        while !self.thread.is_finished() && since.elapsed() < LAST_LINES {
+        let is_over = || self.thread.is_finished() && self.writing.try_write().is_ok();
+        while !is_over() && since.elapsed() < LAST_LINES {
             is_told = is_told || self.queue.try_send(Message::End).is_ok();
             thread::sleep(GLANCE);
             let now = self.handed_on.load(Relaxed);

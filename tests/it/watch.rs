@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -826,6 +826,25 @@ fn the_server_stops_in_time_with_watchers() {
     let mut line = String::new();
     while reader.stream.read_line(&mut line).unwrap() > 0 {}
     assert!(line.starts_with("data: "), "{line}");
+}
+
+#[test]
+fn a_watcher_hears_of_all_that_was_before_the_stop() {
+    for _ in 0..10 {
+        let watched = Watched::start(&[]);
+        let mut reader = Watcher::connect(watched.page());
+        let mut wire = watched.server.connect();
+        wire.send("GET /get?key=a HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(100));
+        for _ in 0..100 {
+            assert_eq!(wire.answer().status, 404);
+        }
+        watched.stop();
+        let mut text = String::new();
+        reader.stream.read_to_string(&mut text).unwrap();
+        let events = text.lines().filter_map(|line| line.strip_prefix("data: ")).map(read);
+        let ended = events.filter(|event| matches!(event.what, What::Closed { .. })).count();
+        assert_eq!(ended, 1, "{}", text.len());
+    }
 }
 
 #[test]
