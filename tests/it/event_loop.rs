@@ -153,6 +153,20 @@ fn a_head_without_an_end_is_408_and_idle_clients_make_room() {
     assert!(!has_ended(&&wires[7]), "the last one made room for itself");
 }
 
+/// Each of the two threads has half of the places, and neither may take more than that for its own.
+#[test]
+fn as_many_clients_as_there_are_places_are_all_kept() {
+    let server = start(&["--max-connections", "64"]);
+    let mut wires: Vec<Wire> = (0..64).map(|_| server.connect()).collect();
+    for _ in 0..2 {
+        for wire in &mut wires {
+            assert_eq!(wire.get("/get?key=a").status, 404);
+        }
+    }
+    drop(wires);
+    server.stop();
+}
+
 #[test]
 fn a_set_that_can_not_be_stored_is_500_and_leaves_the_old_value() {
     let folder = Arc::new(tempfile::tempdir().unwrap());

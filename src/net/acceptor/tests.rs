@@ -124,7 +124,7 @@ fn only_so_many_are_waited_for_that_are_turned_away() {
 }
 
 #[test]
-fn who_waits_makes_room_where_the_system_lacks_something() {
+fn a_client_that_waits_makes_room_where_the_system_lacks_something() {
     let (acceptor, connect) = with(9, 0);
     let (client, slots) = (Arc::new(connect()), &acceptor.shared.slots);
     let seat = slots.take(&client).unwrap();
