@@ -1,19 +1,26 @@
 //! The acceptor: the threads of one listener, which take turns at it.
 //!
-//! There is no thread that accepts and hands over: that would be one more sleep and one more
-//! wake-up for each connection.
-//!
 //! ```text
-//!  start_thread() ─▶ accept() ──connection──▶ is_relieved(): is another thread in accept()?
-//!                     ▲                         │ yes        │ no
-//!                     │                         ▼            ▼
-//!                     │                      serve() ◀── start_thread() ──none to be had──▶ turn_away()
-//!                     │ yes                     ▼                                               │
-//!                     └────── fewer than 8 in accept()? ◀───────────────────────────────────────┘
-//!                                               └─no─▶ the thread ends
+//!  start_thread() ──▶ accept() ◀──yes── fewer than 8 in accept()? ──no──▶ the thread ends
+//!                        │                         ▲
+//!                     a client                     │
+//!                        ▼                         │
+//!  is another thread in accept()? ──yes─▶ serve() ─┤
+//!                        │ no             ▲        │
+//!                        ▼                │        │
+//!           a new thread is started ──────┘        │
+//!           for it, and this one goes on ──────────┤
+//!                        │ none to be had          │
+//!                        ▼                         │
+//!                   turn_away() ───────────────────┘
 //! ```
 //!
-//! 1. As long as the server runs, somebody is in `accept()`.
+//! To hand a client over to another thread is one more sleep and one more wake-up. So the thread that
+//! has accepted a client serves it, if there is another in `accept()` for the next one. If there is
+//! not, the thread that is already running goes on accepting. Of a thousand clients that connect at
+//! once, each would otherwise wait until one more new thread has had its turn among all that run.
+//!
+//! 1. As long as the server runs, somebody is in `accept()`, or on the way there.
 //! 2. A thread that has served its connection takes the next one. Starting and ending threads is
 //!    most of what a short connection costs.
 //! 3. A system that has no more threads or file descriptors to give is met with fewer connections,
@@ -101,34 +108,20 @@ impl Acceptor {
     /// Starts a thread in `accept()`.
     pub(crate) fn start_thread(self: &Arc<Self>) -> io::Result<()> {
         let acceptor = Arc::clone(self);
-        self.shared.threads.start(move || {
-            // Only once it is there: others would rely on one that can't be had.
-            acceptor.accepting.fetch_add(1, SeqCst);
-            acceptor.run();
-        })
+        self.shared.threads.start(move || acceptor.take_turns())
     }
 
     /// Takes turns at the listener until the server stops, or enough others do.
-    fn run(self: &Arc<Self>) {
-        loop {
+    fn take_turns(self: &Arc<Self>) {
+        // In one step: a thread that is counted, and does not come, would be relied on.
+        let room = |others| (others < MAX_ACCEPTING).then_some(others + 1);
+        while self.accepting.fetch_update(SeqCst, SeqCst, room).is_ok() {
             let accepted = self.accept();
-            let others = self.accepting.fetch_sub(1, SeqCst) - 1;
+            self.accepting.fetch_sub(1, SeqCst);
             match accepted {
-                Some(Ok((stream, peer))) => {
-                    // While nobody else can be had for the listener, this thread must stay there.
-                    if others > 0 || self.is_relieved() {
-                        self.serve(stream, peer);
-                    } else {
-                        connection::turn_away(&stream, false);
-                    }
-                }
+                Some(Ok((stream, peer))) => self.welcome(&Arc::new(stream), peer),
                 Some(Err(error)) => self.recover(&error),
                 None => return,
-            }
-            // In one step: a thread that is counted, and does not come, would be relied on.
-            let room = |others| (others < MAX_ACCEPTING).then_some(others + 1);
-            if self.accepting.fetch_update(SeqCst, SeqCst, room).is_err() {
-                return;
             }
         }
     }
@@ -151,44 +144,48 @@ impl Acceptor {
         if self.shared.slots.is_stopping() { *lock(&self.last_call) } else { None }
     }
 
-    /// Sees to it that another thread is in `accept()`, or on its way there.
-    fn is_relieved(self: &Arc<Self>) -> bool {
+    /// Serves a client, or has a new thread serve it while nobody else is there for the next one.
+    fn welcome(self: &Arc<Self>, stream: &Arc<TcpStream>, peer: SocketAddr) {
         let deadline = Instant::now() + THREAD_TIME;
         let mut evicted = false;
-        loop {
-            match self.start_thread() {
-                Ok(()) => return true,
+        while self.accepting.load(SeqCst) == 0 {
+            let (acceptor, client) = (Arc::clone(self), Arc::clone(stream));
+            let started = self.shared.threads.start(move || {
+                acceptor.serve(&client, peer);
+                // It is not needed any more, and would keep the connection open.
+                drop(client);
+                acceptor.take_turns();
+            });
+            match started {
+                Ok(()) => return,
                 // Somebody is on the way out.
                 Err(error) if error.kind() == ErrorKind::QuotaExceeded => {}
                 // The system has no more. One that waits gives up its thread, which comes here then.
                 Err(_) => evicted = evicted || self.shared.slots.evict_one(),
             }
-            thread::sleep(GLANCE);
-            if self.accepting.load(SeqCst) > 0 {
-                return true;
-            }
             if Instant::now() >= deadline {
-                return false;
+                return connection::turn_away(stream, false);
             }
+            thread::sleep(GLANCE);
         }
+        self.serve(stream, peer);
     }
 
-    fn serve(&self, stream: TcpStream, peer: SocketAddr) {
-        let stream = Arc::new(stream);
+    fn serve(&self, stream: &Arc<TcpStream>, peer: SocketAddr) {
         let Shared { slots, engine, config, turned_away, .. } = &*self.shared;
         // Answers are written whole, so there is nothing for Nagle's algorithm to wait for.
         let _ = stream.set_nodelay(true);
-        let seat = slots.take(&stream);
+        let seat = slots.take(stream);
         reached(Stage::Opened { peer });
         let why = if let Some(seat) = seat {
             let served = catch_unwind(AssertUnwindSafe(|| {
-                connection::serve(&stream, &seat, peer, &**engine, config)
+                connection::serve(stream, &seat, peer, &**engine, config)
             }));
             // Where it panicked, the message was printed when it happened.
             served.unwrap_or(Why::Gone)
         } else {
             let before = turned_away.fetch_add(1, SeqCst);
-            connection::turn_away(&stream, before < MAX_TURNED_AWAY);
+            connection::turn_away(stream, before < MAX_TURNED_AWAY);
             turned_away.fetch_sub(1, SeqCst);
             Why::Refused
         };

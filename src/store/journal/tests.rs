@@ -527,7 +527,7 @@ fn a_batch_whose_leader_panics_is_refused_and_undone() {
     assert!(matches!(outcomes[0], Ok(Ok(()))), "{outcomes:?}");
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_err()).count(), 1, "{outcomes:?}");
     let refused: Vec<_> =
-        outcomes.iter().flatten().flat_map(|outcome| outcome.as_ref().err()).collect();
+        outcomes.iter().flatten().filter_map(|outcome| outcome.as_ref().err()).collect();
     assert_eq!(refused.len(), 2, "{outcomes:?}");
     assert!(refused.iter().all(|why| &***why == "the server failed on it"), "{outcomes:?}");
     assert_eq!(rig.in_memory(), pairs(&[("a", "2")]));
