@@ -1,7 +1,7 @@
 //! The acceptor: the threads of one listener, which take turns at it.
 //!
 //! ```text
-//!  start_thread() ──▶ accept() ◀──yes── fewer than 8 in accept()? ──no──▶ the thread ends
+//!  start_thread() ──▶ accept() ◀──yes── fewer than 16 in accept()? ─no──▶ the thread ends
 //!                        │                         ▲
 //!                     a client                     │
 //!                        ▼                         │
@@ -51,7 +51,7 @@ use crate::watch::stage::{Stage, Why, reached};
 
 /// How many threads may be in `accept()` on one listener. More than one is there only after
 /// connections have ended, for the next ones.
-const MAX_ACCEPTING: usize = 8;
+const MAX_ACCEPTING: usize = 16;
 
 /// How many clients that are told that there is no slot for them are waited for at a time.
 const MAX_TURNED_AWAY: usize = 32;

@@ -40,14 +40,41 @@ fn a_thread_that_has_served_its_connection_takes_the_next_one() {
     assert!(threads < 50, "{threads} threads for 100 connections");
 }
 
+/// A crowd would have to wait for one new thread after the other.
+#[test]
+fn a_thread_that_accepts_alone_goes_on_accepting() {
+    let asked = Arc::new(Asked::default());
+    let (acceptor, connect) = with_engine(asked.clone(), 9, 9);
+    let alone = thread::scope(|scope| {
+        let alone = scope.spawn(|| acceptor.take_turns()).thread().id();
+        let clients = [connect(), connect(), connect()];
+        for client in &clients {
+            ask(client);
+            assert_eq!(status(client), "404");
+        }
+        stop(&acceptor);
+        alone
+    });
+    let asked = lock(&asked.0);
+    assert_eq!((asked.len(), asked.contains(&alone)), (3, false));
+}
+
 /// One with so many slots and threads, and a way to connect to it.
 fn with(slots: usize, threads: usize) -> (Arc<Acceptor>, impl Fn() -> TcpStream) {
+    with_engine(Arc::new(Asked::default()), slots, threads)
+}
+
+fn with_engine(
+    engine: Arc<Asked>,
+    slots: usize,
+    threads: usize,
+) -> (Arc<Acceptor>, impl Fn() -> TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let shared = Arc::new(Shared {
         slots: Arc::new(Slots::new(slots)),
         threads: Arc::new(Threads::new(threads)),
-        engine: Arc::new(Asked::default()),
+        engine,
         config: Config::default(),
         turned_away: AtomicUsize::new(0),
     });
@@ -62,6 +89,10 @@ fn stop(acceptor: &Acceptor) {
     assert!(acceptor.shared.threads.wait_for_all(soon));
 }
 
+fn ask(mut client: &TcpStream) {
+    client.write_all(b"GET /get?key=a HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+}
+
 fn status(mut client: &TcpStream) -> String {
     let mut line = [0; 12];
     client.read_exact(&mut line).unwrap();
@@ -72,9 +103,6 @@ fn status(mut client: &TcpStream) -> String {
 fn a_client_for_which_there_is_no_thread_is_kept_until_there_is_or_for_a_moment() {
     let (acceptor, connect) = with(9, 2);
     acceptor.start_thread().unwrap();
-    let ask = |mut client: &TcpStream| {
-        client.write_all(b"GET /get?key=a HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
-    };
     // On a busy machine the moment may be over before the first client has left: then again.
     let waits_and_is_served = |_| {
         let first = connect();
