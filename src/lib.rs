@@ -30,6 +30,7 @@
 //!   input           kept until they are used                               │
 //!   head            where the request's head ends                          │
 //!   request         what it says                                           │
+//!   authority       which server it is for                                 │
 //!   body            read and thrown away                                   │
 //!   answers         one for each, whatever happens                         │
 //!   access          who may ask                                            │

@@ -24,8 +24,9 @@
 
 use memchr::memrchr;
 
+use crate::http::authority::Authority;
 use crate::http::refusal::Refusal;
-use crate::http::request::{Authority, Browser, Request};
+use crate::http::request::{Browser, Request};
 use crate::http::router;
 
 /// Refuses what another web site sends through the user's browser.

@@ -9,6 +9,7 @@ pub mod exchange;
 pub mod input;
 pub mod head;
 pub mod request;
+pub(crate) mod authority;
 pub mod body;
 pub mod answers;
 pub(crate) mod access;

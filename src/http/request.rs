@@ -13,14 +13,14 @@
 //!
 //! The naive version looks for `Content-Length` with `find`, and never hears of the second one.
 //!
-//! Next: [`crate::http::body`], for the few requests that have one.
+//! Next: [`crate::http::authority`], which server it is for.
 
 use std::mem::MaybeUninit;
-use std::net::IpAddr;
 
 use httparse::{Error, Header, Status};
 use memchr::memchr;
 
+use crate::http::authority::Authority;
 use crate::http::refusal::Refusal;
 use crate::http::response::Persistence;
 
@@ -50,15 +50,6 @@ pub struct Request<'b> {
     pub expects_continue: bool,
     /// What a browser says about where the request comes from.
     pub(crate) browser: Browser<'b>,
-}
-
-/// A host, and the whole text that it stands in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Authority<'b> {
-    /// The host: a name, an IPv4 address, or an IPv6 address in brackets.
-    pub(crate) host: &'b [u8],
-    /// Host and port, as sent: `localhost:4000`.
-    pub(crate) text: &'b [u8],
 }
 
 /// Where the body of a request ends (RFC 9112 §6.3).
@@ -195,60 +186,6 @@ fn split_target<'b>(
         None => (rest, ""),
     };
     Ok((authority, if path.is_empty() { "/" } else { path }, query))
-}
-
-impl<'b> Authority<'b> {
-    /// Reads `host [":" port]` (RFC 3986 §3.2, without the user information that RFC 9110 §4.2.4
-    /// forbids); `None` where it is something else.
-    pub(crate) fn parse(text: &'b [u8]) -> Option<Self> {
-        // An address in brackets has colons too.
-        let colon = text.iter().rposition(|&byte| byte == b':').filter(|_| !text.ends_with(b"]"));
-        let (host, port) = match colon {
-            Some(colon) => (&text[..colon], &text[colon + 1..]),
-            None => (text, &b""[..]),
-        };
-        let authority = Authority { host, text };
-        let host_fits = match host {
-            [b'[', ..] => authority.address().is_some(),
-            name => is_name(name),
-        };
-        (is_port(port) && host_fits).then_some(authority)
-    }
-
-    /// The host, where it is an IP address and not a name.
-    pub(crate) fn address(&self) -> Option<IpAddr> {
-        let host = std::str::from_utf8(self.host).ok()?;
-        match host.strip_prefix('[') {
-            Some(rest) => rest.strip_suffix(']')?.parse().map(IpAddr::V6).ok(),
-            None => host.parse().map(IpAddr::V4).ok(),
-        }
-    }
-}
-
-/// Whether this is nothing, or a number that fits into 16 bits.
-fn is_port(port: &[u8]) -> bool {
-    let number = port.iter().try_fold(0_u16, |number, byte| {
-        let digit = byte.is_ascii_digit().then(|| u16::from(byte - b'0'))?;
-        number.checked_mul(10)?.checked_add(digit)
-    });
-    number.is_some()
-}
-
-/// Whether this is a registered name (RFC 3986 §3.2.2): some of these characters, and bytes as `%XX`.
-/// A `%` alone may stand in a query, where the rules are those of forms, and nowhere in a name.
-fn is_name(name: &[u8]) -> bool {
-    let mut rest = name.iter();
-    while let Some(byte) = rest.next() {
-        // From & to . they are all among them.
-        let is_plain = byte.is_ascii_alphanumeric()
-            || matches!(byte, b'&'..=b'.' | b'!' | b'$' | b';' | b'=' | b'_' | b'~');
-        let mut is_hex = || rest.next().is_some_and(u8::is_ascii_hexdigit);
-        let fits = is_plain || *byte == b'%' && is_hex() && is_hex();
-        if !fits {
-            return false;
-        }
-    }
-    !name.is_empty()
 }
 
 /// The fields that this server acts on, found in one pass over the head.

@@ -20,7 +20,7 @@
 //!  client/         load, session, learn          many requests; the dialect, learned first
 //!                  exchange                      one request and its answer
 //!                  likeness, dialect             whether an answer gives the value
-//!                  wire, answer                  bytes out, bytes in
+//!                  wire, reader, body, answer    bytes out, bytes in
 //! ```
 //!
 //! Arrows go down only: a room knows the rooms below it, and no files know each other in a circle

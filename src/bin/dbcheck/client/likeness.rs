@@ -102,7 +102,8 @@ pub(crate) fn json_has(body: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::answer::{End, read};
+    use crate::client::answer::End;
+    use crate::client::reader::read;
 
     fn judged(
         shape: Shape,

@@ -1,6 +1,8 @@
 //! Talking to the server: sockets, answers as they are read, and the dialect that it speaks.
 
 pub(crate) mod answer;
+pub(crate) mod body;
+pub(crate) mod reader;
 pub(crate) mod wire;
 
 pub(crate) mod template;

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::client::answer::{self, Answer, End};
+use crate::client::answer::{Answer, End};
+use crate::client::reader;
 
 /// No answer of this task is longer; reading stops here.
 const MOST_BYTES: usize = 1 << 20;
@@ -135,8 +136,8 @@ impl Wire {
         let begins = self.taken;
         loop {
             // Passed over once, and not again after each read: there may be thousands.
-            self.taken = answer::after_interim(&self.received, self.taken);
-            if let Some(answer) = answer::read(&self.received, self.taken, to_head, self.end) {
+            self.taken = reader::after_interim(&self.received, self.taken);
+            if let Some(answer) = reader::read(&self.received, self.taken, to_head, self.end) {
                 if self.end == End::Quiet {
                     self.patience.was_needed();
                 }
@@ -156,7 +157,7 @@ impl Wire {
             // After its first bytes an answer does not take long to end.
             let left = deadline.saturating_duration_since(Instant::now());
             let would_do =
-                new > 0 && answer::read(&self.received, self.taken, to_head, End::Quiet).is_some();
+                new > 0 && reader::read(&self.received, self.taken, to_head, End::Quiet).is_some();
             let wait = if would_do { left.min(self.patience.quiet()) } else { left };
             self.read_for(wait);
         }

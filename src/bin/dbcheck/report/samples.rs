@@ -6,12 +6,13 @@ use std::time::Duration;
 use crate::checks::runner::{Finding, Verdict};
 use crate::checks::table;
 use crate::checks::verdict::{Stop, fail};
-use crate::client::answer;
+use crate::client::answer::End;
 use crate::client::exchange::Exchange;
+use crate::client::reader;
 
 pub(crate) fn findings() -> Vec<Finding> {
     let received = b"HTTP/1.1 200 OK\r\n\r\n]]>\0\x1b<&\"".to_vec();
-    let answer = answer::read(&received, 0, false, answer::End::Closed);
+    let answer = reader::read(&received, 0, false, End::Closed);
     let exchange = Exchange {
         sent: b"GET /get?key=a HTTP/1.1\r\n\r\n".to_vec(),
         answer: Ok(answer.unwrap()),
