@@ -15,7 +15,7 @@
 //!     │            check, run, steps, verdict    what a check is, what it may use, how it ends
 //!     ▼
 //!  target/         server, greeting              the process that is scored
-//!     │            launch, folder, port
+//!     │            files, launch, port
 //!     ▼
 //!  client/         load, session, learn          many requests; the dialect, learned first
 //!                  exchange                      one request and its answer

@@ -104,7 +104,7 @@ fn serves_no_files(run: &mut Run) -> Outcome {
 
 /// A file in the folder that is ours, for the time of this check.
 fn plant(run: &mut Run) -> Option<PathBuf> {
-    let folder = run.target.own_folder()?;
+    let folder = run.target.files.own_folder()?;
     let file = folder.join("config.json");
     let content = format!("{{\"password\": \"{}\"}}\n", run.fresh("secret"));
     (!file.exists() && fs::write(&file, content).is_ok()).then_some(file)

@@ -33,7 +33,7 @@ impl Run {
             let why = format!("needs --cmd: a pair with the key {key} may be somebody's");
             return Err(Stop::Skipped(why));
         }
-        if !self.target.may_have_pairs() {
+        if self.target.files.can_forget() {
             return Ok(());
         }
         let (_, answer) = self.get(key)?;
@@ -161,11 +161,11 @@ impl Run {
     pub(crate) fn start_clean(&mut self) -> Result<(), Stop> {
         self.needs_command()?;
         self.needs_dialect()?;
-        if !self.target.can_forget() {
+        if !self.target.files.can_forget() {
             return Ok(());
         }
         self.target.stop(Signal::KILL);
-        self.target.forget_data();
+        self.target.files.forget();
         // As a user would: a set first.
         self.target.hello.reads = false;
         let started = self.start_again();
@@ -227,7 +227,7 @@ impl Run {
             Err(not_up) => {
                 let mut expected =
                     format!("expected that the server starts again: {}", not_up.sentence);
-                if !self.target.can_forget() {
+                if !self.target.files.can_forget() {
                     expected += "; its file holds what all checks have stored, as the command has \
                                  no {dir} or {data}, and no --data tells the file, to begin each with a new one";
                 }

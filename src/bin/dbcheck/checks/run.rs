@@ -97,7 +97,7 @@ impl Run {
                  with {tag}."
             )),
             Origin::Command { .. } => {
-                target.notice().iter().for_each(|notice| before(notice.as_str()));
+                target.files.notice().iter().for_each(|notice| before(notice.as_str()));
             }
         }
         target.hello.key = format!("{tag}hello");

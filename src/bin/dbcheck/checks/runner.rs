@@ -130,7 +130,7 @@ fn keep_up(run: &mut Run, check: &'static Check, gone: &mut Option<String>) -> O
     run.target.stop(Signal::KILL);
     run.deaths.extend(death.clone());
     let mut started = run.target.start();
-    if started.is_err() && run.target.forget_data() {
+    if started.is_err() && run.target.files.forget() {
         // What it left in its file keeps it from starting; that was the finding. On with a new one.
         started = run.target.start();
     }

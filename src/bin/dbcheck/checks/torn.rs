@@ -21,7 +21,7 @@ struct DataFile {
 impl DataFile {
     fn path(run: &Run) -> Result<PathBuf, Stop> {
         run.needs_command()?;
-        let path = run.target.data().map(Path::to_path_buf);
+        let path = run.target.files.data().map(Path::to_path_buf);
         let why = "needs --data FILE, or {data} in the command, to know the file";
         path.ok_or_else(|| Stop::Skipped(why.into()))
     }

@@ -11,6 +11,7 @@ pub(crate) mod folder;
 pub(crate) mod borrowed;
 
 pub(crate) mod workplace;
+pub(crate) mod files;
 
 pub(crate) mod family;
 pub(crate) mod launch;

@@ -8,21 +8,18 @@
 //! 3. What the checker found out on the way, and its reader should know, is noted.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use crate::client::wire;
-use crate::target::borrowed::{self, Borrowed};
-use crate::target::command::{Places, is_in_folder};
 use crate::target::family::{self, Alone};
-use crate::target::folder::Folder;
+use crate::target::files::Files;
 use crate::target::greeting::{Greeting, Hello, Miss, NotUp, Wait, answers_at, not_up};
 use crate::target::launch::Launched;
 use crate::target::port;
-use crate::target::workplace::Workplace;
 
 /// How long a server may take to start, and to end when it is asked to.
 const START: Duration = Duration::from_secs(30);
@@ -61,10 +58,7 @@ pub(crate) struct Target {
     origin: Origin,
     /// Before the files, so that it is ended before they go, or are put back.
     launched: Option<Launched>,
-    folder: Folder,
-    data: Option<PathBuf>,
-    borrowed: Option<Borrowed>,
-    workplace: Option<Workplace>,
+    pub(crate) files: Files,
     /// How long it may take to end.
     grace: Duration,
     /// How long its first start took.
@@ -82,87 +76,30 @@ pub(crate) struct Target {
 impl Target {
     /// Makes ready for it: nothing is started yet, and what is the user's is safe afterwards.
     pub(crate) fn new(origin: Origin, data: Option<&str>) -> Result<Self, NotUp> {
-        let folder =
-            Folder::new().map_err(|error| not_up(format!("no temporary folder: {error}")))?;
-        let mut target = Target {
+        let command = match &origin {
+            Origin::Command { command, .. } => Some(&**command),
+            Origin::Addresses { .. } => None,
+        };
+        let files = Files::new(command, data).map_err(not_up)?;
+        if command.is_some_and(|command| !command.contains("{port}")) {
+            wire::forget_what_is_over();
+        }
+        Ok(Target {
             origin,
             launched: None,
-            folder,
-            data: None,
-            borrowed: None,
-            workplace: None,
+            files,
             grace: GRACE,
             start_time: Duration::ZERO,
             hello: Hello::default(),
             found_port: None,
             closes: false,
             held: Duration::ZERO,
-        };
-        let Origin::Command { command, .. } = &target.origin else { return Ok(target) };
-        let is_chosen = command.contains("{port}");
-        let is_apart = is_in_folder(command);
-        match data {
-            Some(file) => {
-                let path = PathBuf::from(target.places(0).in_path(file));
-                if !is_in_folder(file) {
-                    target.borrowed = Some(Borrowed::new(&path).map_err(not_up)?);
-                }
-                target.data = Some(path);
-            }
-            None if command.contains("{data}") => {
-                target.data = Some(PathBuf::from(target.places(0).in_path("{data}")));
-            }
-            None => {}
-        }
-        if !is_apart && target.borrowed.is_none() {
-            target.workplace = std::env::current_dir().ok().map(|here| Workplace::new(&here));
-        }
-        if !is_chosen {
-            wire::forget_what_is_over();
-        }
-        Ok(target)
-    }
-
-    fn places(&self, port: u16) -> Places<'_> {
-        Places { port, folder: self.folder.path() }
+        })
     }
 
     /// Whether it can be ended and started again.
     pub(crate) fn can_restart(&self) -> bool {
         matches!(self.origin, Origin::Command { .. })
-    }
-
-    /// Whether its pairs may be somebody's: it runs already, or keeps them where it always does.
-    pub(crate) fn may_have_pairs(&self) -> bool {
-        !self.can_forget()
-    }
-
-    /// The data file, if it is known.
-    pub(crate) fn data(&self) -> Option<&Path> {
-        self.data.as_deref()
-    }
-
-    /// The folder that the checker has made, if the command uses it.
-    pub(crate) fn own_folder(&self) -> Option<&Path> {
-        let is_used =
-            matches!(&self.origin, Origin::Command { command, .. } if is_in_folder(command));
-        is_used.then(|| self.folder.path())
-    }
-
-    /// Whether its file can be made as it was before the run.
-    pub(crate) fn can_forget(&self) -> bool {
-        self.own_folder().is_some() || self.borrowed.is_some()
-    }
-
-    /// Makes a fresh start possible: what is in the folder that the checker made goes, and a file of
-    /// the user's is as it was.
-    pub(crate) fn forget_data(&self) -> bool {
-        match self.own_folder() {
-            Some(folder) => {
-                std::fs::remove_dir_all(folder).is_ok() && std::fs::create_dir(folder).is_ok()
-            }
-            None => borrowed::renew(),
-        }
     }
 
     /// Starts it, where that is ours to do, and finds where it answers.
@@ -234,7 +171,7 @@ impl Target {
         port: u16,
         time: Duration,
     ) -> Result<SocketAddr, (Miss, String)> {
-        let filled = self.places(port).in_command(command);
+        let filled = self.files.places(port).in_command(command);
         let mut launched = Launched::start(&filled, port)
             .map_err(|error| (Miss::Other(error.to_string()), String::new()))?;
         let told = self.found_port.unwrap_or(port);
@@ -325,16 +262,6 @@ impl Target {
         self.launched.as_ref().map(Launched::last_lines).unwrap_or_default()
     }
 
-    /// What is to be said of the user's files before the first start.
-    pub(crate) fn notice(&self) -> Option<String> {
-        let file = self.data.as_ref().filter(|_| self.borrowed.is_some())?;
-        Some(format!(
-            "{} is written to, cut and damaged; its copy is in {}/ until it is put back at the end",
-            file.display(),
-            Borrowed::copy_of(file).display()
-        ))
-    }
-
     /// What the reader of a report should know of how the server was run.
     pub(crate) fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
@@ -349,20 +276,7 @@ impl Target {
         if let (false, Origin::Command { port, .. }) = (self.held.is_zero(), &self.origin) {
             notes.push(format!("{}.", held_sentence(*port, self.held)));
         }
-        let changed = self.workplace.as_ref().map(Workplace::changed).unwrap_or_default();
-        if let [first, others @ ..] = &changed[..] {
-            let others = match others.len() {
-                0 => String::new(),
-                number => format!(" and {number} more"),
-            };
-            notes.push(format!(
-                "In this folder {}{others} changed meanwhile: a file that the server keeps here was \
-                 written to, and may be damaged by the kills. To keep it out of a run, start it in \
-                 a folder that is removed afterwards, with --cmd 'cd {{dir}} && …', or name the \
-                 file with --data FILE, and it is put back.",
-                first.display(),
-            ));
-        }
+        notes.extend(self.files.note());
         notes
     }
 }
