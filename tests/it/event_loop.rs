@@ -167,6 +167,22 @@ fn as_many_clients_as_there_are_places_are_all_kept() {
     server.stop();
 }
 
+/// No thread is needed for a client, so open files are all that counts.
+#[test]
+fn there_are_as_many_places_as_open_files_leave_and_a_client_that_waits_makes_room() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""]).arg(example("event_loop"));
+    let server = Server::start_command(Arc::new(tempfile::tempdir().unwrap()), command);
+    server.heard("limit on open files leaves room for 32 connections, not 1024");
+    let mut wires: Vec<Wire> = Vec::new();
+    for _ in 0..100 {
+        wires.push(server.connect());
+        assert_eq!(wires.last_mut().unwrap().get("/get?key=a").status, 404);
+    }
+    drop(wires);
+    server.stop();
+}
+
 #[test]
 fn a_set_that_can_not_be_stored_is_500_and_leaves_the_old_value() {
     let folder = Arc::new(tempfile::tempdir().unwrap());
