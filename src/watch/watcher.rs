@@ -46,10 +46,11 @@ const GLANCE: Duration = Duration::from_millis(250);
 /// # Errors
 /// Where the watcher has left, or takes nothing.
 pub(crate) fn serve(socket: &mut Socket<'_>, scribe: &Scribe, head: &str) -> io::Result<()> {
-    socket.write(head.as_bytes(), WRITE_TIME)?;
     let _writing = scribe.writing.read();
     let (lines, queue) = sync_channel(LINES);
     scribe.hand_on(Box::new(Watcher { lines, is_late: false }));
+    // Last: whoever has the head is told of all that happens from then on.
+    socket.write(head.as_bytes(), WRITE_TIME)?;
     let mut text = String::new();
     loop {
         match queue.recv_timeout(GLANCE) {
