@@ -120,9 +120,6 @@ fn lacks_family(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpStream;
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -137,6 +134,9 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_crowd_is_connected_at_once_before_anybody_is_accepted() {
+        use std::net::TcpStream;
+        use std::time::Duration;
+
         let listeners = bind_loopback(0).unwrap();
         let address = listeners[0].local_addr().unwrap();
         // A client that finds the queue full is connected after a second, or three, or seven.

@@ -7,13 +7,16 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 #[cfg(target_os = "linux")]
 use std::os::unix::fs::PermissionsExt as _;
+#[cfg(target_os = "linux")]
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::{PATIENCE, Server, Wire, program};
+#[cfg(target_os = "linux")]
+use crate::common::program;
+use crate::common::{PATIENCE, Server, Wire};
 use dbserver::http::refusal::Refusal;
 use dbserver::{Config, Engine as _, MemoryStore, Routes, listener, serve};
 use memchr::memmem;
