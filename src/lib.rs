@@ -74,30 +74,30 @@
 //!   recorder        stages that become events
 //!   here            which, on this thread's connection
 //!   scribe          takes them from the queue
-//!   readers         who is told of them
-//!   lines           a file that is
-//!   trace           a terminal that is
-//!   words           what it says
-//!   watcher         a browser that is
-//!   page            what it shows them with
+//!   readers         hands them to those who look
+//!   lines           to a file
+//!   trace           to a terminal
+//!   words           what that says of each
+//!   watcher         to a browser
+//!   page            what the browser shows
 //!   flags           which of all this is wanted
 //! ```
 //!
 //! # Reading list
 //!
-//! That picture is the list: files stand in it, and in the `mod` lines of their room, in the order in
-//! which a request meets them, and each ends its introduction with the name of the next. Every module
-//! owns one piece of knowledge that no other has. Its first paragraph says what that is; most go on
-//! with the rules that they keep, and with the way in which the naive version fails.
+//! That picture is the list: it has the files in the order in which a request meets them, as have
+//! the `mod` lines of each room, and each file ends its introduction with the name of the next.
+//! Every module owns one piece of knowledge that no other has. Its first paragraph says what that
+//! is; most go on with the rules that they keep, and with the way in which the naive version fails.
 //!
 //! Arrows go down only: `net` knows `http`, `http` knows no socket and no thread, `store` knows
-//! nothing of HTTP, and no two files need each other. Everybody may say what happens
+//! nothing of HTTP, and no two files depend on each other. Everybody may say what happens
 //! ([`watch::stage`], [`watch::warning`]), and those know nobody.
 //!
 //! A program that embeds the server needs what is named at the end of this file. One that waits in
 //! another way, on the same HTTP, needs what is public in [`http`]: `examples/event_loop` does.
 
-// The files that only a build with the feature has are next to others that name them.
+// Other files name those that only a build with the feature has.
 #![cfg_attr(not(feature = "etcd"), allow(rustdoc::broken_intra_doc_links))]
 
 pub mod options;

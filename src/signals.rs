@@ -26,7 +26,7 @@ use nix::sys::signal::{SigSet, Signal, raise};
 /// A second signal counts when it comes this long after the first.
 const SAME_WISH: Duration = Duration::from_secs(1);
 
-/// Has `stop` called when the first signal comes, in a thread of its own.
+/// Calls `stop` when the first signal comes, in a thread of its own.
 ///
 /// To be called before there are other threads: each starts with the blocked signals of the one that
 /// starts it.

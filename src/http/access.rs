@@ -10,10 +10,11 @@
 //! 2. *Where do you come from?* Browsers say so in Sec-Fetch-Site, which a page can't forge (Fetch
 //!    Metadata §2.3), and in Origin, which they send with a WebSocket handshake too.
 //!
-//! Browsers send these fields to localhost, to loopback addresses and over https. To another name or
-//! address over plain http they may send neither: what is offered there is open to web pages too.
-//! So is all of this where the browser is too old for Sec-Fetch-Site, older than Chrome 76, Firefox 90
-//! or Safari 16.4: it fetches an image from any page without a word about where it comes from.
+//! Browsers send these fields to localhost, to loopback addresses and over https. To another name
+//! or address over plain http they may send neither: what is offered there is open to web pages
+//! too. The same is true of everything here where the browser is older than Sec-Fetch-Site (before
+//! Chrome 76, Firefox 90 and Safari 16.4): it fetches an image for any page without a word about
+//! where the request comes from.
 //!
 //! The naive version trusts whatever comes over loopback.
 //!
@@ -42,7 +43,7 @@ pub(crate) fn check(request: &Request<'_>, names: &[String]) -> Result<(), Refus
 /// As [`check`]; `may_be_linked` says whether pages of other sites may have a link to what is asked for.
 ///
 /// # Errors
-/// As there.
+/// As for [`check`].
 pub(crate) fn check_linked(
     request: &Request<'_>,
     names: &[String],

@@ -67,7 +67,7 @@ impl<'s> Answers<'s> {
         Answers { engine, config, output: Vec::new(), clock: Clock::new(now), log }
     }
 
-    /// Has the answers from now on bear this time.
+    /// Gives the answers from now on this time.
     pub fn tick(&mut self, now: SystemTime) {
         self.clock.tick(now);
     }

@@ -93,7 +93,8 @@ pub enum Next {
 }
 
 impl Next {
-    /// How long a client may take for it: all reads of a head together, and so those of a body.
+    /// How long a client may take for it: all reads of a head together, and likewise those of a
+    /// body.
     #[must_use]
     pub fn time(self, limits: &Limits) -> Duration {
         match self {
@@ -128,12 +129,12 @@ impl<'s> Exchange<'s> {
         self.input.space()
     }
 
-    /// So many bytes were read into the space.
+    /// This many bytes were read into the space.
     pub fn filled(&mut self, count: usize) {
         self.input.filled(count);
     }
 
-    /// Has the answers from now on bear this time.
+    /// Gives the answers from now on this time.
     pub fn tick(&mut self, now: SystemTime) {
         self.answers.tick(now);
     }
@@ -150,7 +151,7 @@ impl<'s> Exchange<'s> {
         self.input.unread().len()
     }
 
-    /// Whether something has come after the request that is there, or must be reckoned with.
+    /// Whether something has come after the request that is there, or may still come.
     #[must_use]
     pub fn has_more(&mut self) -> bool {
         let (used, may_be_more) = match &self.state {
@@ -161,8 +162,8 @@ impl<'s> Exchange<'s> {
         may_be_more || self.unread() > used
     }
 
-    /// What comes next, as far as can be told from what has come. Where that is no request and can't
-    /// become one, this is said in the last answer.
+    /// What comes next, as far as can be told from what has come. If that can't become a request,
+    /// the last answer says so.
     pub fn proceed(&mut self) -> Next {
         self.look().unwrap_or_else(|refusal| self.refuse(&refusal))
     }

@@ -38,7 +38,7 @@ use crate::http::request;
 pub struct HeadSearch {
     /// Where the request line begins: 0, or 2 after an empty line.
     start: usize,
-    /// Where the line begins that is being searched.
+    /// Where the line that is being searched begins.
     line: usize,
     /// How many bytes have been looked at.
     searched: usize,
@@ -68,7 +68,7 @@ impl HeadSearch {
             }
             let at = std::mem::replace(&mut self.line, end);
             if line.len() > 2 {
-                // Its end may have come in the same read as the byte too much.
+                // Its end may have come in the same read as the byte that is too much.
                 if !self.has_line && line.len() > max_bytes {
                     return Err(Refusal::LineTooLong);
                 }
@@ -86,7 +86,7 @@ impl HeadSearch {
         if head.is_none() {
             self.searched = input.len();
         }
-        // A TLS handshake has no line end for long: its first byte tells enough.
+        // A TLS handshake may have no line end for a long time: its first byte says enough.
         if let Some(&first) = input.get(self.start)
             && !(first.is_ascii_graphic() || first == b'\r')
         {
@@ -103,7 +103,7 @@ impl HeadSearch {
         Ok(head)
     }
 
-    /// Whether any byte of a request is in `input`: an empty line alone is none.
+    /// Whether any byte of a request is in `input`: an empty line alone does not count.
     #[must_use]
     pub fn has_begun(&self, input: &[u8]) -> bool {
         input.len() > self.start

@@ -76,7 +76,7 @@ impl Input {
         &mut self.bytes[self.end..]
     }
 
-    /// So many bytes were read into the space.
+    /// This many bytes were read into the space.
     pub fn filled(&mut self, count: usize) {
         self.end += count;
         self.last = count;

@@ -5,8 +5,8 @@
 //!
 //! 1. The query is split on `&`; empty pieces are ignored. `;` is data.
 //! 2. Each piece is split at its *first* `=`: in `a=b=c` the value is `b=c`.
-//! 3. Only then is each half decoded: `+` is a space, `%XX` a byte. A `%` that two hex digits do
-//!    not follow stands for itself.
+//! 3. Only then is each half decoded: `+` is a space, `%XX` a byte. A `%` that is not followed by
+//!    two hex digits stays as it is.
 //! 4. What comes out must be UTF-8, and neither half may be empty.
 //! 5. There is exactly one pair.
 //!

@@ -78,7 +78,7 @@ pub enum Refusal {
     EmptyHalf,
     /// The key or the value is not UTF-8 after decoding.
     NotUtf8,
-    /// `/get` with another field than `key`.
+    /// `/get` with a field other than `key`.
     NotTheKeyField,
     /// The engine could not store the pair, or not read it, or can't tell.
     Failed(Failed),

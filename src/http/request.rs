@@ -30,7 +30,7 @@ const MAX_FIELDS: usize = 100;
 /// A request, without its body. Everything borrows from the connection's input.
 #[derive(Debug)]
 pub struct Request<'b> {
-    /// The request line, without its line end. A later HTTP/1.x stands there as 1.1.
+    /// The request line, without its line end. A later HTTP/1.x has become 1.1 in it.
     pub(crate) line: &'b [u8],
     /// How long the head is, in bytes, with the empty line that ends it.
     pub head_bytes: usize,

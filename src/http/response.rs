@@ -11,8 +11,8 @@
 //! somevalue                                    the body, byte for byte
 //! ```
 //!
-//! 1. Every response has these fields, in this order, whatever its status; Connection and Retry-After
-//!    stand before Content-Length when there is something to say.
+//! 1. Every response has these fields, in this order, whatever its status; Connection and
+//!    Retry-After come before Content-Length when there is something to say.
 //! 2. Content-Length is always there and always right. A client knows where the body ends without
 //!    waiting for the connection to close; the naive version, without it, makes browsers hang.
 //! 3. An answer to HEAD has the fields of the answer to GET, and no body (RFC 9110 §9.3.2).
@@ -61,7 +61,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// Code and reason phrase, as they stand in the status line.
+    /// Code and reason phrase, as in the status line.
     pub(crate) fn text(self) -> &'static str {
         match self {
             Status::Ok => "200 OK",
@@ -170,7 +170,7 @@ impl Clock {
         &self.fields[FIELDS.len()..]
     }
 
-    /// Has the date be that of `now`.
+    /// Sets the date to that of `now`.
     pub(crate) fn tick(&mut self, now: SystemTime) {
         let second = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
         let second = second.min(LAST_SECOND);

@@ -9,9 +9,9 @@
 //! | HEAD   | `/get` | [`handlers::get`] |
 //! | GET    | `/set` | [`handlers::set`] |
 //!
-//! Methods are case-sensitive (RFC 9110 §9.1), and a path is compared as it stands: `/get/`,
-//! `//get`, `/Get` and `/g%65t` are other paths. The naive version asks whether the target
-//! *starts with* `/set`, and serves `/settings`.
+//! Methods are case-sensitive (RFC 9110 §9.1), and a path is compared as it was sent: `/get/`,
+//! `//get`, `/Get` and `/g%65t` are other paths. The naive version asks whether the target *starts
+//! with* `/set`, and serves `/settings`.
 //!
 //! Next: [`crate::http::query`], what the handlers ask first.
 

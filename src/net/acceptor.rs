@@ -53,7 +53,7 @@ use crate::watch::stage::{Stage, Why, reached};
 /// connections have ended, for the next ones.
 const MAX_ACCEPTING: usize = 16;
 
-/// How many clients that are told that there is no slot for them are waited for at a time.
+/// How many clients are waited for at a time while they are told that there is no slot for them.
 const MAX_TURNED_AWAY: usize = 32;
 
 /// How many threads there may be beside those of the connections: at two listeners, with clients
@@ -63,7 +63,7 @@ pub(crate) const MORE_THREADS: usize = 2 * MAX_ACCEPTING + MAX_TURNED_AWAY + 16;
 /// After an `accept()` that failed for lack of something.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How long a client is kept for which there is no thread yet.
+/// How long a client is kept while there is no thread for it.
 const THREAD_TIME: Duration = Duration::from_millis(250);
 
 /// Between two looks at whether something has happened.
@@ -113,7 +113,7 @@ impl Acceptor {
 
     /// Takes turns at the listener until the server stops, or enough others do.
     fn take_turns(self: &Arc<Self>) {
-        // In one step: a thread that is counted, and does not come, would be relied on.
+        // In one step: a thread that was counted, and did not come, would be relied on.
         let room = |others| (others < MAX_ACCEPTING).then_some(others + 1);
         while self.accepting.fetch_update(SeqCst, SeqCst, room).is_ok() {
             let accepted = self.accept();
@@ -206,8 +206,8 @@ impl Acceptor {
         }
     }
 
-    /// Has what is in the queue now accepted, and nothing that comes later; waits until nobody is in
-    /// `accept()` any more, until `deadline` at the longest. From then on nothing listens.
+    /// Lets what is in the queue now be accepted, and nothing that comes later; waits until nobody
+    /// is in `accept()` any more, until `deadline` at the longest. From then on nothing listens.
     pub(crate) fn close(&self, deadline: Instant) {
         let (address, mut call) = (self.address(), None);
         while let Some(address) = address

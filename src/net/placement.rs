@@ -1,10 +1,10 @@
 //! The placement: a thread serves its client fastest from the processor where the client is.
 //!
-//! A request that arrives wakes the thread that waits for it. Where the thread last ran on another
-//! processor than the one that handles the packet, the latter has to interrupt the former, and that
-//! can cost more than the rest of the request. On loopback, the packet is handled where the
-//! client runs; on a network card, where its interrupts go. Linux knows the place
-//! (`SO_INCOMING_CPU`), so the thread goes there.
+//! A request that arrives wakes the thread that waits for it. If the thread last ran on another
+//! processor, the one that handles the packet has to interrupt that other one, which can cost more
+//! than the rest of the request. On loopback, the packet is handled where the client runs; on a
+//! network card, where its interrupts go. Linux knows the place (`SO_INCOMING_CPU`), so the thread
+//! goes there.
 //!
 //! It *goes* there, and is not bound to stay: right afterwards every processor is allowed again,
 //! and the system may move the thread as it likes. A single client with many connections would

@@ -10,7 +10,7 @@
 //!             ▲                     ▲                           │
 //!             └───────wait()────────┴───────begin(), sent()─────┘
 //!
-//! evict_one() turns Idle or Begun to Ended, end_idle() turns Idle, and stop() leaves both as they are.
+//! evict_one() turns Idle or Begun into Ended, end_idle() only Idle, and stop() leaves both as they are.
 //! All three end the input: the thread reads what has come, and then the end. Answering is left alone.
 //! ```
 //!
@@ -142,7 +142,7 @@ impl Slots {
 }
 
 impl Table {
-    /// The one goes that has waited longest.
+    /// Ends the connection that has waited longest.
     fn evict_one(&mut self) -> bool {
         let slots = self.slots.iter().map(|(&number, slot)| (lock(&slot.status).since, number));
         let mut oldest: BinaryHeap<_> = slots.map(Reverse).collect();
@@ -209,8 +209,9 @@ impl Seat {
     /// rest. Where there is none, it is the client's turn from now on; whether it has begun its next
     /// request is said by [`Seat::wait`] or [`Seat::begin`].
     ///
-    /// Others see this in one step. A client that has its answer and comes back on a second connection
-    /// must not find that the first one is still being answered, and somebody else have to go.
+    /// Others see this in one step. A client that has its answer may come back on a second
+    /// connection: if the first one still counted as being answered then, somebody else would have
+    /// to go.
     ///
     /// # Errors
     /// Those of `send`.

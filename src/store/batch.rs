@@ -15,8 +15,8 @@ use crate::lock::lock;
 use crate::store::engine::{Engine, Failed};
 use crate::store::file::FileStore;
 
-/// An engine whose finds are the file's, and whose sets wait for [`Batch::store`]: a set is promised
-/// with its return, and kept with that of `store`.
+/// An engine whose finds are the file's, and whose sets wait for [`Batch::store`]: a set is
+/// accepted when it returns, and kept when `store` returns.
 ///
 /// # Examples
 /// ```

@@ -1,9 +1,10 @@
 //! Beside the data file: the replacement that takes its place, and what was cut from it.
 //!
-//! 1. A replacement may be read and written by those who may the file that it replaces: it has the same
-//!    owner, mode and access list (ACL), or does not take the name.
-//! 2. Names have an end: most file systems take 255 bytes. Where the suffix does not fit any more, the
-//!    end of the file's own name goes, and its hash comes, so that two long names stay two.
+//! 1. A replacement may be read and written by the same people as the file that it replaces: it has
+//!    the same owner, mode and access list (ACL), or does not take the name.
+//! 2. Names have a limit: most file systems take 255 bytes. If the suffix does not fit any more, a
+//!    hash of the file's own name takes the place of its end, so that two long names stay
+//!    different.
 //! 3. What was cut is never thrown away, and never written over what is there already.
 //!
 //! The naive version writes `FILE.tmp` with the mode that new files have: a file that was its owner's

@@ -110,7 +110,7 @@ impl DataFile {
         &self.file
     }
 
-    /// Looks whether the file still has its name, and returns how long it is.
+    /// Checks that the file still has its name, and returns how long it is.
     ///
     /// # Errors
     /// Where the name is gone, or another file's. That is said once.

@@ -13,13 +13,14 @@
 //!  answered: refused     │ that is said       │ that is said: not done
 //! ```
 //!
-//! 1. Only what cannot have been sent is sent again, unless it does no harm twice. The naive client
-//!    tries again after every error, and once in a while a set comes back from the dead over a newer one.
-//! 2. A call has one deadline over all members, shorter than the time that a stop leaves to the last
-//!    requests: those are answered also while the cluster hangs. With a timeout for each member,
-//!    three that hang take three times as long.
-//! 3. A token that is no longer good (they end after some minutes without a call) is replaced, and the
-//!    call made once more: what was refused for its token was not done.
+//! 1. Only what cannot have been sent is sent again, unless sending it twice does no harm. The
+//!    naive client tries again after every error, and once in a while a set comes back from the
+//!    dead over a newer one.
+//! 2. A call has one deadline over all members, shorter than the time that a stop leaves to the
+//!    last requests: those are answered even while the cluster hangs. With a timeout for each
+//!    member, three that hang take three times as long.
+//! 3. A token that is no longer good (tokens expire after some minutes without a call) is replaced,
+//!    and the call made once more: what was refused for its token was not done.
 //!
 //! Next: [`crate::store::reason`], what went wrong.
 
@@ -150,7 +151,7 @@ impl Gateway {
         .map_err(Trouble::from)
     }
 
-    /// The token to be shown, another than `old`. Threads that need a new one at the same time get the
+    /// The token to show, which is not `old`. Threads that need a new one at the same time get the
     /// same.
     fn token_after(&self, old: Option<&str>, deadline: Instant) -> Result<Option<String>, Trouble> {
         let Some(login) = &self.login else { return Ok(None) };
@@ -204,7 +205,7 @@ impl Gateway {
         Err(failure)
     }
 
-    /// One call to one member: so long to connect, and so long for all.
+    /// One call to one member, with a time to connect in and a time for the whole call.
     fn post(
         &self,
         member: &str,

@@ -2,7 +2,7 @@
 //!
 //! A disk takes about as long to sync one line as a hundred, so sets that wait at the same time
 //! share one sync (*group commit*). No thread of its own does this: the set that opens a batch
-//! writes it, for all that have joined by the time when the batch before is done.
+//! writes it, for all that have joined by the time the batch before it is done.
 //!
 //! ```text
 //!  keep() ──no batch is open: opens one──▶ lead(): waits for the writer, while others join
@@ -16,9 +16,9 @@
 //!    no reader sees a value that a crash could still take back.
 //! 2. The map and the file see sets in the same order, so that the last line of a key is the
 //!    value that was read before the restart.
-//! 3. Whoever leads a batch says what became of it, also where it panics: nobody waits for ever.
-//! 4. What is synced in the background needs no lock for as long as the disk takes; what became of it
-//!    does.
+//! 3. Whoever leads a batch says what became of it, even after a panic: nobody waits for ever.
+//! 4. A sync in the background does not hold the writer's lock while the disk works, only while its
+//!    outcome is noted.
 //!
 //! The naive version holds one lock around append, sync and insert: right, and sixty-four clients
 //! wait for sixty-four syncs in a row.
@@ -60,7 +60,8 @@ pub(crate) struct Journal {
     /// The batch that sets can still join: it waits for the writer.
     open: Mutex<Option<Batch>>,
     writer: Mutex<Writer>,
-    /// Held by whoever syncs in the background: who comes meanwhile waits for what becomes of it.
+    /// Held by whoever syncs in the background: another sync waits until that one's outcome is
+    /// known.
     syncing: Mutex<()>,
     when: SyncWhen,
     /// How many batches there have been.
@@ -196,7 +197,7 @@ impl Journal {
         self.writer().size()
     }
 
-    /// The writer, for as long as no set shall come between.
+    /// The writer, for as long as no set may come between.
     pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
         lock(&self.writer)
     }

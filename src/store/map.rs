@@ -50,7 +50,7 @@ impl Default for Map {
 }
 
 impl Map {
-    /// Makes room for about so many pairs, so that no table has to grow on the way there.
+    /// Makes room for about this many pairs, so that no table has to grow on the way there.
     pub(crate) fn reserve(&self, pairs: usize) {
         for shard in &self.shards {
             lock(shard).reserve(pairs / SHARDS);

@@ -1,4 +1,4 @@
-//! The reason: what an error of the client, or a refusal of etcd's, means for a call, and how it is said.
+//! The reason: what an error of the HTTP client, or a refusal by etcd, means for a call, and how it is said.
 //!
 //! 1. Only an error that is certain to come before the request counts as such.
 //! 2. What etcd refuses comes with what to do about it; its own words follow, for a search.

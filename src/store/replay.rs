@@ -25,7 +25,7 @@ use crate::store::tail::{self, Tail};
 /// How much of the file is read at a time, in bytes, where no line is longer.
 const BUFFER: usize = 256 << 10;
 
-/// A loss of power leaves no more than this after zeros, in bytes: the writer syncs as often
+/// A loss of power leaves no more than this after zeros, in bytes: the writer syncs that often
 /// ([`crate::store::writer::MOST_UNSYNCED`]).
 const MOST_AFTER_ZEROS: u64 = 1 << 20;
 
@@ -196,7 +196,7 @@ pub(crate) fn expected_records(file: &OpenFile) -> io::Result<usize> {
     Ok(usize::try_from(records).unwrap_or(0))
 }
 
-/// Why the start stops at the line after so many, which begins at `offset`.
+/// Why the start stops at the line after this many, which begins at `offset`.
 fn damaged(
     data: &DataFile,
     lines_before: usize,

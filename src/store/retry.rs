@@ -1,9 +1,9 @@
-//! The retry: what costs as much as the whole file, and failed, is not tried again at once, nor is it
-//! said again.
+//! The retry: work that costs as much as the whole file, and has failed, is not tried again at
+//! once, nor is the failure told again.
 //!
-//! A disk that is full stays so for hours. Meanwhile each set finds that a rewrite or a compaction is
-//! due. The naive version tries each time, and whoever runs the server finds ten thousand equal lines
-//! where the one is that matters.
+//! A disk that is full stays so for hours. Meanwhile each set finds that a rewrite or a compaction
+//! is due. The naive version tries each time, and whoever runs the server has to find the one line
+//! that matters among ten thousand equal ones.
 //!
 //! Next: [`crate::store::record`], how a line looks.
 

@@ -4,8 +4,8 @@
 //! What is set meanwhile may be in it or not: whoever needs it there adds it ([`crate::store::compaction`])
 //! or lets nobody set anything ([`crate::store::journal`], after a failed sync).
 //!
-//! The file is synced every mebibyte: a sync of one large heap at the end would hold up the syncs of
-//! all sets that wait for the same disk.
+//! The file is synced every mebibyte: one large sync at the end would hold up the syncs of all sets
+//! that wait for the same disk.
 //!
 //! Next: [`crate::store::compaction`], which keeps the file from growing for ever.
 
@@ -26,7 +26,7 @@ pub(crate) struct Size {
 }
 
 impl Size {
-    /// Has it watched: what has become of a file of this size.
+    /// Tells those who watch what has become of a file of this size.
     pub(crate) fn say(self, step: FileStep, keys: Option<usize>) {
         let Size { bytes, records } = self;
         reached(Stage::File { step, bytes, records, keys });

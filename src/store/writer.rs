@@ -95,8 +95,8 @@ impl Writer {
         }
     }
 
-    /// Appends the lines of a batch, and syncs them if they shall be on the disk (`is_synced`). `map`
-    /// has all pairs that were answered.
+    /// Appends the lines of a batch, and syncs them if they are to be on the disk (`is_synced`).
+    /// `map` has all pairs that were answered.
     ///
     /// # Errors
     /// Those of the disk. Nothing of the lines is in the file then, nor after a restart.
@@ -176,7 +176,7 @@ impl Writer {
         self.trusted &= !self.data.file().is(file);
     }
 
-    /// Looks whether the file is still what is known of it.
+    /// Checks that the file is still as it is known to be.
     ///
     /// # Errors
     /// Where the name is not this file's any more.

@@ -106,7 +106,7 @@ pub enum What {
         at: u64,
         /// How many records the file has now, live and dead.
         records: u64,
-        /// How many keys there were before: at least so many of the records are live.
+        /// How many keys there were before: at least that many of the records are live.
         keys: usize,
     },
     /// It is on the disk. Without `c` and `r`, this was a sync in the background, for all batches since the last.

@@ -100,7 +100,7 @@ pub(crate) struct FileNow {
 }
 
 impl FileNow {
-    /// It is so large now.
+    /// It is this large now.
     pub(crate) fn set(&self, bytes: u64, records: u64, keys: usize) {
         self.bytes.store(bytes, Relaxed);
         self.records.store(records, Relaxed);

@@ -204,7 +204,7 @@ impl Here {
         }
     }
 
-    /// So many answers have passed by.
+    /// This many answers have passed by.
     fn count(&mut self, passed: u64) {
         self.r += passed;
         self.answers += passed;

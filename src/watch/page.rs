@@ -152,7 +152,7 @@ impl Page {
     }
 }
 
-/// A place among so many, free again when it is dropped.
+/// One of a limited number of places, free again when it is dropped.
 struct Place {
     page: Arc<Page>,
     taken: fn(&Page) -> &AtomicUsize,

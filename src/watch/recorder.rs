@@ -39,7 +39,8 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// A recorder for a server with so many connections at most, and the queue in which its events are.
+    /// A recorder for a server with at most this many connections, and the queue that its events
+    /// are in.
     pub(crate) fn new(connections: usize) -> (Self, Receiver<Message>) {
         let (room, events) = Room::new(connections);
         let recorder = Recorder {

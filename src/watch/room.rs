@@ -78,7 +78,7 @@ impl Room {
         self.queue.clone()
     }
 
-    /// Sets room aside for so many events, if there is so much.
+    /// Sets room aside for this many events, if there is enough.
     pub(crate) fn set_aside(&self, events: i64) -> bool {
         // Where there is too little, nothing is written that other processors would have to hear of: most of a
         // flood ends here.
@@ -86,7 +86,7 @@ impl Room {
         self.free.fetch_update(Relaxed, Relaxed, left).is_ok()
     }
 
-    /// There is room for so many events more.
+    /// There is room for this many more events.
     pub(crate) fn give(&self, events: i64) {
         self.free.fetch_add(events, Relaxed);
     }
@@ -106,7 +106,7 @@ impl Room {
         u64::try_from(at.saturating_duration_since(self.start).as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// So many requests and connections are not recorded.
+    /// This many requests and connections are not recorded.
     pub(crate) fn lose(&self, requests: u64, connections: u64) {
         if requests > 0 {
             self.lost_requests.fetch_add(requests, Relaxed);

@@ -6,9 +6,9 @@
 //!                                     └──▶ each watcher's queue ──▶ its thread ──▶ its socket
 //! ```
 //!
-//! 1. Those who can't take events fast enough slow down nobody. A file or a terminal holds up this thread; then no
-//!    room is given back, whole requests are not recorded, and the number is told. A watcher has a queue, and
-//!    loses its place where that is full.
+//! 1. Readers that can't take events fast enough slow nobody down. A file or a terminal holds up
+//!    this thread; then no room is given back, whole requests are not recorded, and the number is
+//!    told. A watcher has a queue, and loses its place where that is full.
 //! 2. No more than [`RATE`] events a second are handed on for long: more is not read by anybody, and costs
 //!    the processors that serve.
 //!
@@ -95,7 +95,7 @@ impl Scribe {
         Ok(Scribe { queue, thread: Arc::new(thread), handed_on, writing: Arc::default() })
     }
 
-    /// Has `sink` told from now on.
+    /// Tells `sink` of everything from now on.
     pub(crate) fn hand_on(&self, sink: Box<dyn Sink>) {
         let (done, is_done) = sync_channel(1);
         if self.queue.send(Message::Look(sink, done)).is_ok() {

@@ -212,8 +212,8 @@ pub type Observer = Box<dyn Fn(Stage<'_>) + Send + Sync>;
 
 static OBSERVER: OnceLock<Observer> = OnceLock::new();
 
-/// Has `observer` told of every stage from now on, for the life of the process, whichever server
-/// of the process it happens in.
+/// Tells `observer` of every stage from now on, for the life of the process, whichever server of
+/// the process it happens in.
 ///
 /// Returns whether it was taken: the first one stays.
 pub fn observe(observer: impl Fn(Stage<'_>) + Send + Sync + 'static) -> bool {

@@ -12,9 +12,10 @@
 //!      7.1       59  written     175 bytes
 //! ```
 //!
-//! A request's number is its connection's and its own on it; its time counts from its first byte. The words are
-//! those of [`crate::watch::event::What`], which says what each means. A line has at most [`WIDTH`] columns, and no
-//! client can put anything into it that is not to be seen: what does not print is escaped.
+//! A request's number is its connection's and its own on it; its time counts from its first byte.
+//! The words are those of [`crate::watch::event::What`], which says what each means. A line has at
+//! most [`WIDTH`] columns, and no client can put anything into it that can't be seen: what does not
+//! print is escaped.
 //!
 //! The naive version prints what came, and a client that sends `ESC [ 2 J` wipes your screen.
 //!

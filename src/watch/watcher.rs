@@ -29,7 +29,8 @@ use crate::watch::event::Event;
 use crate::watch::room::Sink;
 use crate::watch::scribe::Scribe;
 
-/// How many lines may wait for a watcher: more than wait for the scribe, who hands them on all at once.
+/// How many lines may wait for a watcher: more than wait for the scribe, which hands them on all at
+/// once.
 const LINES: usize = 1 << 14;
 
 /// About how much is written at a time, in bytes.

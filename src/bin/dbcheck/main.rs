@@ -24,7 +24,8 @@
 //! ```
 //!
 //! Arrows go down only: a room knows the rooms below it, and no files know each other in a circle
-//! (`tests/arrows.rs` holds both). To read, begin at the bottom, in the order of the `mod` lines.
+//! (`tests/it/arrows.rs` makes sure of both). To read, begin at the bottom, in the order of the
+//! `mod` lines.
 //!
 //! To add a check: an entry in the table of its tier's file, and the function that it names.
 

@@ -58,9 +58,8 @@ impl Debug for FaultyDisk {
 }
 
 impl FaultyDisk {
-    /// Has `watcher` told of each call before it happens, and lets it make the call fail. Calls
-    /// are `append`, `sync` and `truncate`, each with `data` or `new`, `rename`, and
-    /// `sync folder`.
+    /// Tells `watcher` of each call before it happens, and lets it make the call fail. Calls are
+    /// `append`, `sync` and `truncate`, each with `data` or `new`, `rename`, and `sync folder`.
     pub(crate) fn watch(&self, watcher: impl Fn(&str) -> Option<Fault> + Send + Sync + 'static) {
         *lock(&self.watcher) = Some(Arc::new(watcher));
     }

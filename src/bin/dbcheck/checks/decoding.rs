@@ -1,4 +1,4 @@
-//! The brief, second part: what stands in a query, and what it means.
+//! The brief, second part: what a query contains, and what it means.
 
 use crate::checks::check::{Check, Tier};
 use crate::checks::run::Run;

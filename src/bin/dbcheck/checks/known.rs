@@ -1,4 +1,4 @@
-//! What is known: how this server stands to the things that many checks build on.
+//! What is known: how this server does the things that many checks build on.
 //!
 //! One mistake must not fail ten checks. So what a check needs, and does not look at itself, is found
 //! out once: where the server lacks it, one check says so, and the others go another way, or are not

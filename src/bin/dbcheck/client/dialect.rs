@@ -1,8 +1,8 @@
 //! The dialect: how this server wants to be asked, and what its answers look like.
 //!
-//! A server that wants `/set/` has misread one thing, and not forty: the check `brief-form` says so,
-//! and every other check speaks the server's dialect. The same holds for what a missing key looks
-//! like, and for what stands around a value.
+//! A server that wants `/set/` has misread one thing, and not forty: the check `brief-form` says
+//! so, and every other check speaks the server's dialect. The same holds for what a missing key
+//! looks like, and for what surrounds a value.
 
 use std::time::Duration;
 

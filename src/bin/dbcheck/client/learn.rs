@@ -4,7 +4,7 @@
 //!    end on a get while there is nothing to get.
 //! 2. The brief's own form is tried first, by GET, POST and PUT; where none works, other readings of
 //!    the task that are found in the wild.
-//! 3. What is asked for twice shows which part of a body is another one each time.
+//! 3. Asking twice shows which part of a body is different each time.
 //! 4. A key that is missing comes last: there are servers that never answer that, or end.
 
 use std::thread;

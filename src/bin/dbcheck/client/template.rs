@@ -1,9 +1,9 @@
-//! The template: what stands around a key and a value in a body.
+//! The template: what surrounds a key and a value in a body.
 //!
-//! It is made from one body, as words and what separates them. Some words are other each time, a
-//! clock or a counter; these are found by asking more than once, and by the digits in them: two
-//! answers within one second have the same clock. To compare text around a value byte by byte, the
-//! naive way, calls each of these servers wrong in forty checks.
+//! It is made from one body, as words and what separates them. Some words are different each time,
+//! a clock or a counter; these are found by asking more than once, and by the digits in them: two
+//! answers within one second have the same clock. Comparing the text around a value byte by byte,
+//! the naive way, calls each of these servers wrong in forty checks.
 //!
 //! The value itself must be there whole, in one of the [`Spellings`] that such a body may have.
 

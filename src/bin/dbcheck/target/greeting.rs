@@ -3,7 +3,7 @@
 //! 1. A server is up when it has answered a whole request. A bare connect, the usual way to wait for
 //!    a port, ends some servers before the first check; and so does a get while nothing was set. So
 //!    the first words are a user's: a set.
-//! 2. What stands in front of a server is up before it: it closes, or answers 502 to 504, until the
+//! 2. A proxy in front of a server is up before it: it closes, or answers 502 to 504, until the
 //!    server behind it is there. That is waited for. Some servers do nothing but close; these are
 //!    taken as they are after a while.
 //! 3. A server that does not listen where it was told is found through the processes that were

@@ -4,8 +4,8 @@
 //!    its group, and a signal goes to the whole group.
 //! 2. Its output is always read, whether or not anybody wants it: a full pipe stops a server. Only
 //!    the last of it is kept.
-//! 3. Wrappers end before their server, and some servers leave the group. So the end is when nobody
-//!    is left in the group, nor of those who have the run's mark; these get the same signal.
+//! 3. Wrappers end before their server, and some servers leave the group. So the end is when no
+//!    process is left in the group, and none that has the run's mark; these get the same signal.
 
 use std::io::Read;
 use std::os::unix::process::CommandExt as _;
