@@ -1,7 +1,7 @@
 //! The workplace: the folder in which the checker, and so the command, was started.
 //!
 //! A command without `{data}`, `{dir}` or `--data` keeps its file somewhere, and most keep it here.
-//! Checks kill the server while it writes. Where files changed that is said, with the way to keep
+//! Checks kill the server while it writes. If files changed, that is said, with the way to keep
 //! them out of it.
 
 use std::collections::BTreeMap;
