@@ -1,9 +1,10 @@
 //! A server that does everything right, or with `--bug NAME` everything but one thing.
 //!
 //! `dbcheck` is tested against it: each bug must be found, by the checks that are about it and by
-//! no other. It is also a collection: people make these mistakes, and each stands where they make
-//! it. `bugs` lists them, `http` has those about messages and connections, `app` those about the
-//! two requests, `store` those about pairs and the file. It shares no code with `dbserver`.
+//! no other. It is also a collection: people make these mistakes, and each is in the place where
+//! they make it. `bugs` lists them, `http` has those about messages and connections, `app` those
+//! about the two requests, `store` those about pairs and the file. It shares no code with
+//! `dbserver`.
 //!
 //! ```console
 //! $ cargo run --example bad_server -- --list
