@@ -68,7 +68,7 @@ pub(crate) enum Command {
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
     pub(crate) setup: Setup,
-    /// None stands for all.
+    /// None means all.
     pub(crate) tiers: Vec<Tier>,
     pub(crate) only: Vec<&'static str>,
     pub(crate) skip: Vec<&'static str>,

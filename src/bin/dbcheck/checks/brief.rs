@@ -356,7 +356,7 @@ fn long_values(run: &mut Run) -> Outcome {
     Ok(pass.and(run.keeps(&long(&short, 6_000))?))
 }
 
-/// A text of so many bytes, with marks in it that show where it was cut.
+/// A text of this many bytes, with marks in it that show where it was cut.
 pub(crate) fn long(start: &str, bytes: usize) -> String {
     let marks = (0..).flat_map(|number| format!("-{:07}", number * 8).into_bytes());
     let text: Vec<u8> = start.bytes().chain(marks.skip(start.len())).take(bytes - 3).collect();

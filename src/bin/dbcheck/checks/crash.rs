@@ -139,7 +139,7 @@ fn make_storm(run: &mut Run, overwrites: bool) -> Storm {
                 return storm;
             }
         }
-        // The last round asks for the pairs of all.
+        // The last round asks for the pairs of all rounds.
         let asked = if round == rounds { &all } else { &seen.kept };
         if let (count @ 1.., first) = lost(&run.client, asked) {
             let sentence = format!(

@@ -70,7 +70,7 @@ fn content_type_at(get: &Exchange, answer: &Answer) -> usize {
 const PUBLIC: [&str; 9] =
     ["html", "htm", "css", "ico", "png", "svg", "webmanifest", "woff2", "txt"];
 
-/// Of no folder more files are asked for.
+/// No more files of one folder are asked for.
 const MOST_FILES: usize = 12;
 
 fn serves_no_files(run: &mut Run) -> Outcome {
@@ -141,7 +141,7 @@ fn brings(ask: &Exchange, content: &[u8], what: &str) -> Result<(), Stop> {
     }
 }
 
-/// Whether / is no list of a folder's files.
+/// Whether / is not a list of a folder's files.
 fn lists_no_folder(run: &Run, folders: &[Vec<String>]) -> Result<(), Stop> {
     let ask = run.client.ask_elsewhere("GET", "/");
     let Some(answer) = ask.answer.as_ref().ok() else { return Ok(()) };

@@ -113,7 +113,7 @@ fn samples(run: &mut Run) -> Vec<Exchange> {
     if run.needs_missing().is_ok() {
         samples.push(client.get(&absent));
     }
-    // That a path which nobody asked for gets no answer is another check's finding.
+    // A path that nobody asked for and that gets no answer is another check's finding.
     let other = client.ask_elsewhere("GET", &format!("/{absent}"));
     samples.extend(Some(other).filter(|other| other.answer.is_ok() || !run.client.dialect.works));
     samples
@@ -171,7 +171,7 @@ fn utf8_length(run: &mut Run) -> Outcome {
         let sentence = format!("expected a length in bytes; {}", fault.sentence);
         return Err(fail(sentence).with(&get).at(fault.at));
     }
-    // Too short a length cuts the value: that the value is right is what says that the length is.
+    // A length that is too short cuts the value: if the value is right, so is the length.
     let body = String::from_utf8_lossy(&answer.body);
     if !body.contains(&value) && get.received.windows(value.len()).any(|w| w == value.as_bytes()) {
         let sentence = format!("expected a length that takes in the whole of {}", short(&value));

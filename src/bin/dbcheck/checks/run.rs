@@ -215,8 +215,8 @@ fn learn_missing(
     (Missing::Untold(how), shown)
 }
 
-/// What all keys and values of a run begin with. It is another in every run: a server that keeps its
-/// data has those of the last one.
+/// What all keys and values of a run begin with. It is different in every run: a server that keeps
+/// its data has those of the last one.
 fn tag() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     format!("{PREFIX}{:07x}x", (now.as_millis() / 64) & 0xfff_ffff)

@@ -110,7 +110,7 @@ fn judged(outcome: Outcome) -> Verdict {
     }
 }
 
-/// Looks whether the server still answers, and starts it again where it does not.
+/// Checks that the server still answers, and starts it again if it does not.
 fn keep_up(run: &mut Run, check: &'static Check, gone: &mut Option<String>) -> Option<Death> {
     if run.is_up(run.client.patience.answer) {
         return None;

@@ -4,7 +4,7 @@
 //! So its reader goes on wherever the meaning is clear, and leaves a [`Fault`] with the place. The
 //! checks of the http tier are what judges them.
 
-/// How the connection stands at the end of the bytes.
+/// The state of the connection at the end of the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     /// More can come.

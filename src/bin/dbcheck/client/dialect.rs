@@ -40,7 +40,7 @@ pub(crate) struct Dialect {
     pub(crate) missing: Option<Missing>,
 }
 
-/// What stands around a value.
+/// What surrounds a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// Nothing.
@@ -49,9 +49,9 @@ pub(crate) enum Shape {
     Newline,
     /// It is a string in JSON.
     Json,
-    /// A text, in which the key may stand.
+    /// A text, which may contain the key.
     Within(Template),
-    /// Something that is another each time.
+    /// Something that is different each time.
     Anywhere,
 }
 

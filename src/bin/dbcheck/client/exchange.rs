@@ -19,7 +19,7 @@ use crate::client::wire::{Patience, Trouble, Wire};
 /// Everything but the unreserved characters (RFC 3986 §2.3).
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// How long a server is waited for that is known to be silent.
+/// How long to wait for a server that is known to be silent.
 const MOMENT: Duration = Duration::from_millis(200);
 
 /// A text as it stands in a query.

@@ -105,7 +105,7 @@ fn text(answer: &Answer) -> String {
     String::from_utf8_lossy(&answer.body).into_owned()
 }
 
-/// What stands around values: that of this pair, asked for twice, and of another.
+/// What surrounds values: that of this pair, asked for twice, and of another.
 fn shape(client: &Client, pair: &(String, String), tag: &str) -> Shape {
     let other = (format!("{tag}other"), format!("{tag}another"));
     let mut seen = Vec::new();

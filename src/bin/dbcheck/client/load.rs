@@ -42,7 +42,7 @@ pub(crate) struct Order {
     pub(crate) tag: String,
     /// How many writers at the same time.
     pub(crate) writers: usize,
-    /// At most so many requests each.
+    /// At most this many requests each.
     pub(crate) requests: usize,
     /// Whether a writer asks for what it has set.
     pub(crate) reads: bool,
@@ -54,7 +54,7 @@ pub(crate) struct Order {
 #[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) kept: Vec<Kept>,
-    /// A get that brought something else than the pair that its writer had just set.
+    /// A get that brought something other than the pair that its writer had just set.
     pub(crate) wrong: Option<(Kept, Exchange)>,
 }
 

@@ -117,7 +117,7 @@ fn read_status_line(answer: &mut Answer, line: &[u8], at: usize) {
     }
 }
 
-/// The status code of a status line, and where in it that stands; 0 if it is not of three digits.
+/// The status code of a status line, and where in it that is; 0 if it is not of three digits.
 fn status(line: &[u8]) -> (usize, u16) {
     let at = memchr(b' ', line).map_or(line.len(), |space| space + 1);
     let digits = line[at..].iter().take_while(|byte| byte.is_ascii_digit());

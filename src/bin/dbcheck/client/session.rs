@@ -6,7 +6,7 @@ use crate::client::answer::{Answer, End};
 use crate::client::exchange::{Client, Exchange};
 use crate::client::wire::{Trouble, Wire};
 
-/// After so many requests a new connection is opened: they are part of the load too.
+/// After this many requests a new connection is opened: they are part of the load too.
 const MOST_REQUESTS: usize = 100;
 
 pub(crate) struct Session<'c> {

@@ -18,15 +18,15 @@ enum Part {
     Space,
     Key,
     Value,
-    /// A word that is another one each time.
+    /// A word that is a different one each time.
     Varies,
 }
 
-/// What stands around a key and a value.
+/// What surrounds a key and a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Template(Vec<Part>);
 
-/// How a value may be written inside a body, beside as it is.
+/// How a value may be written inside a body, other than as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Spellings {
     /// `\n` and `\"`, as in a dump.
@@ -70,7 +70,8 @@ impl Template {
         Template(parts)
     }
 
-    /// This one, in which words vary that are others in `other`. None where more differs than words.
+    /// This one, in which the words vary that differ in `other`. None where more than words
+    /// differs.
     pub(crate) fn and(&self, other: &Template) -> Option<Self> {
         let is_word = |part: &Part| matches!(part, Part::Word(_) | Part::Varies);
         let both = |(one, other): (&Part, &Part)| match (one, other) {
@@ -228,7 +229,7 @@ fn entity(text: &str) -> Option<(char, &str)> {
     Some((character, after))
 }
 
-/// Whether a text stands somewhere in a body, and is not a part of a longer word.
+/// Whether a text is somewhere in a body, and is not a part of a longer word.
 pub(crate) fn stands_in(body: &str, text: &str, spellings: Spellings) -> bool {
     let ends_word = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
     body.char_indices().any(|(at, _)| {

@@ -65,8 +65,8 @@ impl Screen {
     }
 }
 
-/// Breaks a text into lines, of which all but the first begin with so many spaces. What is before it
-/// on the first line counts as much.
+/// Breaks a text into lines, of which all but the first begin with this many spaces. What is before
+/// it on the first line counts as much.
 pub(crate) fn wrap(text: &str, indent: usize) -> String {
     let mut wrapped = String::new();
     let mut column = indent;

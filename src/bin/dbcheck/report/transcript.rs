@@ -11,7 +11,7 @@ const MOST_COLUMNS: usize = 66;
 
 /// One byte, or one character of more bytes, as it is shown.
 fn show(bytes: &[u8]) -> (String, usize) {
-    // A character of UTF-8 that can be seen stands for itself.
+    // A character of UTF-8 that can be seen is shown as it is.
     let length = match bytes[0] {
         0xc2..0xe0 => 2,
         0xe0..0xf0 => 3,

@@ -48,7 +48,7 @@ pub(crate) fn not_up(sentence: impl Into<String>) -> NotUp {
 pub(crate) enum Greeting {
     /// Bytes.
     Answered,
-    /// 502, 503 or 504: somebody stands in front of a server that is not there yet.
+    /// 502, 503 or 504: a proxy is in front of a server that is not there yet.
     Unready(u16),
     /// A close without a byte: somebody is there.
     Closed,

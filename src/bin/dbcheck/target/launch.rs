@@ -19,7 +19,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_p
 use crate::target::family::{self, Alone};
 use crate::target::{port, process};
 
-/// So much of a server's output is kept.
+/// This much of a server's output is kept.
 const MOST_OUTPUT: usize = 16 << 10;
 
 /// The group that runs, for whoever must end it when the checker itself is ended.

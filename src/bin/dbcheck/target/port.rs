@@ -107,8 +107,8 @@ impl Socket {
     }
 }
 
-/// The sockets that listen. They stand first in the table: behind them may be thousands of closed
-/// connections, which take longer to print than a server to start.
+/// The sockets that listen. They come first in the table: after them there may be thousands of
+/// closed connections, which take longer to print than a server to start.
 fn listening() -> Option<impl Iterator<Item = Socket>> {
     table(|line| line.contains(" 0A "))
 }

@@ -28,7 +28,7 @@ const GRACE: Duration = Duration::from_secs(8);
 /// The same, for one that has let that time pass once: there are some dozens of restarts.
 const SHORT_GRACE: Duration = Duration::from_secs(1);
 
-/// How long is waited in all for a fixed port that connections hold which are over.
+/// How long to wait in all for a fixed port that is held by connections that are over.
 const MOST_HELD: Duration = Duration::from_mins(1);
 
 /// How many ports are tried, where others are faster.
@@ -69,7 +69,7 @@ pub(crate) struct Target {
     found_port: Option<u16>,
     /// Whether closing is all that it does.
     pub(crate) closes: bool,
-    /// How long was waited for a port that was held.
+    /// How long it has waited for a port that was held.
     held: Duration,
 }
 

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 /// Folders with more are not looked through to the end.
 const MOST_FILES: usize = 5_000;
 
-/// How deep is looked.
+/// How deep to look.
 const DEPTH: usize = 3;
 
 /// Where programs keep what can be made again.
