@@ -186,10 +186,13 @@ fn group_runs(group: Pid) -> bool {
     stats.any(|stat| {
         // `pid (name) state parent group ...`, and there may be anything in the name.
         let stat = String::from_utf8_lossy(&stat.unwrap_or_default()).into_owned();
-        let mut words = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-        let runs = words.next().is_some_and(|state| state != "Z");
-        let its_group = words.nth(1).and_then(|word| word.parse().ok()).and_then(Pid::from_raw);
-        runs && its_group == Some(group)
+        let rest = stat.rsplit(')').next().unwrap_or_default();
+        let words: Vec<&str> = rest.split_whitespace().collect();
+        let number = |at: usize| words.get(at).and_then(|word| word.parse::<i32>().ok());
+        // The first thread may be over before the others, which have the file and the port too.
+        let runs = words.first() != Some(&"Z") || number(17) > Some(1);
+        // One that is about to end has a group of -1.
+        runs && number(2) == Some(group.as_raw_nonzero().get())
     })
 }
 
