@@ -9,6 +9,8 @@
 //!
 //! Both servers are in this process, on the library; `dbserver --etcd` is the same as a program of its own.
 
+#[path = "../../src/bin/dbcheck/target/free_port.rs"]
+mod free_port;
 mod nodes;
 
 use std::sync::{Arc, mpsc};

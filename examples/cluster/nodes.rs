@@ -3,24 +3,19 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 
 use anyhow::Context as _;
 
-/// What the system does not give to outgoing connections, so that a node that is started again finds
-/// its port free.
-const PORTS: std::ops::Range<u16> = 20_000..30_000;
+use crate::free_port::FreePort;
 
 /// A cluster. Its processes end with it.
 #[derive(Debug)]
 pub(crate) struct Nodes {
     folder: PathBuf,
     /// For each node, the port for clients and the one for the other nodes.
-    ports: Vec<(u16, u16)>,
+    ports: Vec<(FreePort, FreePort)>,
     running: Vec<Option<Child>>,
     /// Options for all of them.
     options: Vec<String>,
@@ -33,8 +28,8 @@ impl Nodes {
     /// # Errors
     /// Where there is no etcd.
     pub(crate) fn start(folder: &Path, count: usize, options: &[&str]) -> anyhow::Result<Self> {
-        let mut free = free_ports(2 * count)?.into_iter();
-        let ports = std::iter::from_fn(|| free.next().zip(free.next())).collect();
+        let ports = (0..count).map(|_| Ok((FreePort::find()?, FreePort::find()?)));
+        let ports = ports.collect::<io::Result<_>>()?;
         let mut nodes = Nodes {
             folder: folder.to_path_buf(),
             ports,
@@ -49,7 +44,7 @@ impl Nodes {
 
     /// Where this node listens to clients.
     pub(crate) fn url(&self, node: usize) -> String {
-        format!("http://127.0.0.1:{}", self.ports[node].0)
+        format!("http://127.0.0.1:{}", self.ports[node].0.number)
     }
 
     /// The same of all, with commas between them: what `--etcd` takes.
@@ -68,7 +63,7 @@ impl Nodes {
     /// # Errors
     /// Where there is no etcd.
     pub(crate) fn start_one(&mut self, node: usize) -> anyhow::Result<()> {
-        let peer = |node: usize| format!("http://127.0.0.1:{}", self.ports[node].1);
+        let peer = |node: usize| format!("http://127.0.0.1:{}", self.ports[node].1.number);
         let cluster: Vec<_> =
             (0..self.ports.len()).map(|node| format!("n{node}={}", peer(node))).collect();
         let log = File::options().create(true).append(true).open(self.log(node))?;
@@ -123,20 +118,4 @@ impl Drop for Nodes {
             }
         }
     }
-}
-
-/// Ports where nobody listens. None is given twice by one program: a node takes a moment to listen. Two
-/// programs that look at the same time begin at different ones.
-pub(crate) fn free_ports(count: usize) -> anyhow::Result<Vec<u16>> {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    static BEGIN: OnceLock<u16> = OnceLock::new();
-    let own = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let all = PORTS.end - PORTS.start;
-    let begin = *BEGIN.get_or_init(|| own % all);
-    let next = || PORTS.start + (begin + NEXT.fetch_add(1, Relaxed) % all) % all;
-    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    let ports: Vec<_> =
-        std::iter::repeat_with(next).take(all.into()).filter(is_free).take(count).collect();
-    anyhow::ensure!(ports.len() == count, "there are no free ports");
-    Ok(ports)
 }

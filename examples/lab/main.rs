@@ -17,7 +17,8 @@ mod options;
 mod fresh;
 mod subject;
 mod process;
-mod port;
+#[path = "../../src/bin/dbcheck/target/free_port.rs"]
+mod free_port;
 mod client;
 mod tell;
 

@@ -11,7 +11,7 @@ use anyhow::{Context as _, anyhow, bail};
 use tempfile::TempDir;
 
 use crate::client::{Answer, Connection, NoAnswer, PATIENCE};
-use crate::port::Port;
+use crate::free_port::FreePort;
 use crate::process::{self, Process};
 use crate::{fresh, recording, tell};
 
@@ -34,7 +34,7 @@ pub(crate) enum Origin {
 pub(crate) struct Subject {
     origin: Origin,
     /// Where the page of a watched server is, and what to look at there.
-    page_port: Option<Port>,
+    page_port: Option<FreePort>,
     look: &'static str,
     /// Whether who-may-ask serves its page.
     pub(crate) page: bool,
@@ -91,7 +91,7 @@ impl Subject {
         let folder = folder.context("no folder for the server's file")?;
         process::remove_with_us(folder.path().into());
         let path = folder.path().canonicalize()?;
-        let page_port = matches!(origin, Origin::Watched).then(Port::free).transpose()?;
+        let page_port = matches!(origin, Origin::Watched).then(FreePort::find).transpose()?;
         Ok(Subject { origin, page_port, look, page, _folder: folder, path })
     }
 
@@ -148,7 +148,7 @@ impl Subject {
     }
 
     fn start_as(&self, change: impl FnOnce(Command) -> Command) -> Result<Server, NotStarted> {
-        let ours = Port::free()?;
+        let ours = FreePort::find().context("no port for the server")?;
         let port = ours.number;
         let command = change(self.command(port)?);
         let program = command.get_program().display().to_string();
@@ -311,7 +311,7 @@ pub(crate) struct Server {
     name: String,
     process: Option<Process>,
     /// That of a server which was started.
-    port: Option<Port>,
+    port: Option<FreePort>,
 }
 
 impl Server {

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!  common   a running server for a test, and connections that remember
+//!  free_port a port for each of them
 //!  nodes    an etcd cluster of processes that can be killed
 //!  cluster  both together, ready for a test
 //!  pairs    what is set at one server, and got at another
@@ -22,6 +23,8 @@ mod cluster;
 mod common;
 mod deaths;
 mod example;
+#[path = "../../src/bin/dbcheck/target/free_port.rs"]
+mod free_port;
 mod locked;
 #[allow(dead_code, reason = "some of it is for the example")]
 #[path = "../../examples/cluster/nodes.rs"]

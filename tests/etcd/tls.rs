@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use dbserver::{Cluster, EtcdStore};
 
 use crate::common::{PATIENCE, Server, program};
-use crate::nodes::{Nodes, free_ports};
+use crate::free_port::FreePort;
+use crate::nodes::Nodes;
 
 /// Makes `ca.pem`, and `node.pem` and `node.key` that it vouches for, in `folder`.
 fn make_certificates(folder: &Path) {
@@ -30,7 +31,8 @@ fn a_member_is_believed_when_our_certificates_vouch_for_it() {
     let folder = Arc::new(tempfile::tempdir().unwrap());
     make_certificates(folder.path());
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
-    let url = format!("https://127.0.0.1:{}", free_ports(1).unwrap()[0]);
+    let port = FreePort::find().unwrap();
+    let url = format!("https://127.0.0.1:{}", port.number);
     let (certificate, key) = (path("node.pem"), path("node.key"));
     let options = ["--listen-client-urls", &url, "--advertise-client-urls", &url];
     let options = [&options[..], &["--cert-file", &certificate, "--key-file", &key]].concat();

@@ -25,6 +25,7 @@
 //!  event_loop     the example with another way to wait, by the same tests' means
 //!  own_engine     the example with another place for the pairs
 //!  dbcheck        the checker from the outside
+//!  free_port      a port to start one on
 //!  dbcheck_bugs   the checker on servers whose faults are known
 //!  interview      what a candidate is handed, and its score at the start
 //!  browser        a real browser, told what to do
@@ -50,6 +51,8 @@ mod event_loop;
 mod faults;
 mod first;
 mod framing;
+#[path = "../../src/bin/dbcheck/target/free_port.rs"]
+mod free_port;
 mod interview;
 mod labs;
 mod moments;

@@ -9,7 +9,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{LazyLock, Mutex, OnceLock};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -248,6 +248,10 @@ fn free_port() -> (u16, UdpSocket) {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     const LOWEST: u16 = 4100;
     const PAIRS: u16 = (9998 - LOWEST) / 2;
+    // In what is printed, ports are replaced: an RFC's number must not be one.
+    static TEXT: LazyLock<String> =
+        LazyLock::new(|| fs::read_to_string(root().join("TUTORIAL.md")).unwrap());
+    let is_in_text = |port: u16| TEXT.contains(&port.to_string());
     // Where another run of this test is likely not to look.
     let first = u16::try_from(std::process::id() % u32::from(PAIRS)).unwrap();
     let is_free = |port: &u16| {
@@ -258,10 +262,11 @@ fn free_port() -> (u16, UdpSocket) {
             },
         )
     };
-    let mut ports = (0..PAIRS).map(|_| {
+    let ports = (0..PAIRS).map(|_| {
         let count = NEXT.fetch_add(1, Ordering::Relaxed);
         LOWEST + (first.wrapping_add(count) % PAIRS) * 2
     });
+    let mut ports = ports.filter(|&port| !is_in_text(port) && !is_in_text(port + 1));
     let port = ports.find_map(|port| {
         let taken = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
         (is_free(&port) && is_free(&(port + 1))).then_some((port, taken))

@@ -5,24 +5,11 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{dbcheck, our_server, run};
-
-/// A port that is free, and that the system gives to no client while it is not listened on: it takes
-/// those from higher ones.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 10_000 + u16::try_from(std::process::id() % 20_000).unwrap();
-    loop {
-        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-}
+use crate::free_port::FreePort;
 
 fn our_program() -> String {
     assert_cmd::cargo::cargo_bin!("dbserver").display().to_string()
@@ -69,10 +56,10 @@ fn front(port: u16, begin: &Path) {
 #[test]
 fn a_front_that_closes_or_answers_503_is_not_up() {
     let folder = tempfile::tempdir().unwrap();
-    let (port, begin) = (free_port(), folder.path().join("begin"));
-    front(port, &begin);
+    let (port, begin) = (FreePort::find().unwrap(), folder.path().join("begin"));
+    front(port.number, &begin);
     let command = format!("touch '{}'; exec sleep 600", begin.display());
-    let port = port.to_string();
+    let port = port.number.to_string();
     let (code, stdout, stderr) =
         run(&["--cmd", &command, "--port", &port, "--only", "set-then-get,missing-is-404"]);
     assert_eq!(code, Some(0), "{stdout}{stderr}");
@@ -80,7 +67,8 @@ fn a_front_that_closes_or_answers_503_is_not_up() {
 
 #[test]
 fn a_server_on_another_port_than_told_is_found_and_that_is_said() {
-    let port = free_port().to_string();
+    let free = FreePort::find().unwrap();
+    let port = free.number.to_string();
     let command = format!("'{}' --port 0 --data {{data}}", our_program());
     let arguments = ["--cmd", &command, "--port", &port, "--only", "set-then-get,storm-starts"];
     let (code, stdout, stderr) = run(&[&arguments[..], &["--rounds", "1"]].concat());
@@ -140,7 +128,8 @@ fn a_server_that_does_not_set_reuseaddr_is_checked_on_a_fixed_port_without_minut
     let folder = tempfile::tempdir().unwrap();
     let script = folder.path().join("server.py");
     fs::write(&script, WITHOUT_REUSE).unwrap();
-    let port = free_port().to_string();
+    let free = FreePort::find().unwrap();
+    let port = free.number.to_string();
     let command = format!("exec python3 '{}' {port} {{data}}", script.display());
     let only = "restart-sigterm,restarts-add-up,kill-keeps-answered,kill-storm,storm-starts";
     let begun = Instant::now();

@@ -2,6 +2,7 @@
 
 pub(crate) mod process;
 
+pub(crate) mod free_port;
 pub(crate) mod port;
 
 pub(crate) mod command;

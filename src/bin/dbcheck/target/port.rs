@@ -1,4 +1,4 @@
-//! Ports: which is free, which is taken, and by whom.
+//! Ports: which is taken, and by whom.
 //!
 //! A port is looked at by binding it, or in the system's table, and never by connecting: some servers
 //! end when a client connects and leaves.
@@ -7,22 +7,9 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
-use rustix::io::Errno;
-use rustix::net::{self, AddressFamily, SocketType};
 use rustix::process::Pid;
 
-/// A port that nobody listens on, on either loopback address.
-pub(crate) fn free() -> std::io::Result<u16> {
-    // Another program may take it before the server does; then another one is tried.
-    let mut last = 0;
-    for _ in 0..20 {
-        last = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-        if !is_taken(last) {
-            break;
-        }
-    }
-    Ok(last)
-}
+use crate::target::free_port::can_bind;
 
 /// Whether somebody listens on it.
 pub(crate) fn is_taken(port: u16) -> bool {
@@ -42,16 +29,6 @@ pub(crate) fn is_held(port: u16) -> bool {
     let is_it = |one: &Socket| one.port == port && one.state == TIME_WAIT;
     // The table may have many thousands of them; mostly, a bind tells that none is on this port.
     !can_bind(port) && table(|_| true).is_some_and(|mut all| all.any(|one| is_it(&one)))
-}
-
-/// Whether a server that does not set `SO_REUSEADDR` could have it. std would set that.
-fn can_bind(port: u16) -> bool {
-    let bind = |family, address: SocketAddr| {
-        net::bind(net::socket(family, SocketType::STREAM, None)?, &address)
-    };
-    // A machine without IPv6 has other reasons to refuse that.
-    bind(AddressFamily::INET6, (Ipv6Addr::UNSPECIFIED, port).into()) != Err(Errno::ADDRINUSE)
-        && bind(AddressFamily::INET, (Ipv4Addr::UNSPECIFIED, port).into()) != Err(Errno::ADDRINUSE)
 }
 
 /// The processes that listen on it, where the system tells (Linux, and ours alone).

@@ -17,6 +17,7 @@ use rustix::process::Signal;
 use crate::client::wire;
 use crate::target::family::{self, Alone};
 use crate::target::files::Files;
+use crate::target::free_port::FreePort;
 use crate::target::greeting::{Greeting, Hello, Miss, NotUp, Wait, answers_at, not_up};
 use crate::target::launch::Launched;
 use crate::target::port;
@@ -65,6 +66,8 @@ pub(crate) struct Target {
     pub(crate) start_time: Duration,
     /// What it is greeted with when it has been started.
     pub(crate) hello: Hello,
+    /// The one that it was given, while it has it.
+    port: Option<FreePort>,
     /// Where it was found, if it does not listen where it was told.
     found_port: Option<u16>,
     /// Whether closing is all that it does.
@@ -91,6 +94,7 @@ impl Target {
             grace: GRACE,
             start_time: Duration::ZERO,
             hello: Hello::default(),
+            port: None,
             found_port: None,
             closes: false,
             held: Duration::ZERO,
@@ -136,9 +140,11 @@ impl Target {
         let mut tries = 0;
         loop {
             tries += 1;
-            let port = match fixed {
-                Some(port) => port,
-                None => port::free().map_err(|error| not_up(error.to_string()))?,
+            let port = if let Some(port) = fixed {
+                port
+            } else {
+                let found = FreePort::find().map_err(|error| not_up(error.to_string()))?;
+                self.port.insert(found).number
             };
             wait_until_free(self.found_port.unwrap_or(port), Duration::from_secs(5))?;
             let begun = Instant::now();
