@@ -1,8 +1,8 @@
 //! The signals: a terminal, a shell or a supervisor says that it is time to stop.
 //!
 //! SIGINT is Ctrl-C, SIGTERM is `kill`, SIGHUP says that the terminal is gone. A signal interrupts a
-//! thread wherever it stands, and what runs then must take no lock and allocate nothing. So nothing
-//! runs: the three are blocked in all threads, the system keeps what comes, and one thread waits for it
+//! thread wherever it is, and what runs then must take no lock and allocate nothing. So nothing runs:
+//! the three are blocked in all threads, the system keeps what comes, and one thread waits for it
 //! (`sigwait`), which may do what it likes.
 //!
 //! 1. The first signal asks for a stop in order.

@@ -39,7 +39,7 @@ pub(crate) fn run(subject: &Subject) -> anyhow::Result<Verdict> {
     tell::raw(&lines(&bytes));
     tell::raw("    ");
     let mut wrong = Vec::new();
-    // The last of these is no cut: all is there.
+    // The last of these is not a cut: all is there.
     for cut in 0..=line.len() {
         fs::write(subject.data(), [before, &line[..cut]].concat())?;
         let what = start_twice(subject, torn, cut == line.len())?;

@@ -1,7 +1,8 @@
 //! The picture of a trace: a row for each connection, in the order of the events.
 //!
-//! A moment has microseconds and seconds side by side, so the axis is not to scale: each event has a column of
-//! its own, and its true time stands above. In a trace that lasts less than [`TO_SCALE`] the axis is time.
+//! A moment has microseconds and seconds side by side, so the axis is not to scale: each event has
+//! a column of its own, and its true time is above it. In a trace that lasts less than [`TO_SCALE`]
+//! the axis is time.
 //!
 //! What a client sent goes into the picture as text, escaped.
 

@@ -88,7 +88,8 @@ pub(crate) fn moment(chapter: u32, trace: &Path) -> anyhow::Result<()> {
             pause(300);
         }
     }
-    // The lines are written some milliseconds later. How the server stops is no part of the moment.
+    // The lines are written some milliseconds later. How the server stops is not part of the
+    // moment.
     pause(200);
     fs::copy(new, trace)?;
     server.stop()

@@ -11,7 +11,7 @@
 
 use std::net::IpAddr;
 
-/// A host, and the whole text that it stands in.
+/// A host, and the whole text that it is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Authority<'b> {
     /// The host: a name, an IPv4 address, or an IPv6 address in brackets.
@@ -57,8 +57,8 @@ fn is_port(port: &[u8]) -> bool {
     number.is_some()
 }
 
-/// Whether this is a registered name (RFC 3986 §3.2.2): some of these characters, and bytes as `%XX`.
-/// A `%` alone may stand in a query, where the rules are those of forms, and nowhere in a name.
+/// Whether this is a registered name (RFC 3986 §3.2.2): some of these characters, and bytes as
+/// `%XX`. A `%` alone may be in a query, where the rules are those of forms, and nowhere in a name.
 fn is_name(name: &[u8]) -> bool {
     let mut rest = name.iter();
     while let Some(byte) = rest.next() {

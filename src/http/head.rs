@@ -176,7 +176,7 @@ mod tests {
     fn tells_a_long_line_from_many_fields() {
         let mut input = vec![b'a'; MAX];
         assert_eq!(HeadSearch::default().look(&mut input, MAX), Ok(None));
-        // The empty line that may stand in front of a request does not count.
+        // The empty line that may come before a request does not count.
         let mut skipped = [b"\r\n", &input[..]].concat();
         assert_eq!(HeadSearch::default().look(&mut skipped, MAX), Ok(None));
         input.push(b'a');

@@ -109,8 +109,8 @@ impl Server {
             acceptor.close(deadline);
         }
         if !threads.wait_for_all(deadline) {
-            // What has come in time is answered also where nobody had the time to read it: this process
-            // may have been stopped meanwhile, as by Ctrl-Z.
+            // What has come in time is answered even if nobody had the time to read it: this
+            // process may have been stopped meanwhile, as by Ctrl-Z.
             slots.end_all(Shutdown::Read);
             if !threads.wait_for_all(Instant::now() + LAST_ANSWERS) {
                 slots.end_all(Shutdown::Both);

@@ -67,7 +67,7 @@ impl Debug for Login {
 /// The members in `text`, which has commas between them.
 ///
 /// # Errors
-/// What is wrong with the first that is no member, as the end of a sentence.
+/// What is wrong with the first that is not a member, as the end of a sentence.
 ///
 /// # Examples
 /// ```

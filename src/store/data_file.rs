@@ -46,7 +46,7 @@ impl DataFile {
     /// Opens the file at `path`, makes it if need be, and locks it.
     ///
     /// # Errors
-    /// Where it can't be read and written, is no plain file, or another server has it.
+    /// Where it can't be read and written, is not a plain file, or another server has it.
     pub(crate) fn open(path: &Path, disk: &Arc<dyn Disk>) -> anyhow::Result<Self> {
         let shown = path.display();
         let name = std::path::absolute(path).with_context(|| format!("cannot find {shown}"))?;

@@ -111,7 +111,7 @@ impl Engine for EtcdStore {
 /// The value in the answer to a range.
 ///
 /// # Errors
-/// Where this is no such answer, or the value is no text: somebody else has put it there.
+/// Where this is not such an answer, or the value is not text: somebody else has put it there.
 fn decode(answer: &str) -> anyhow::Result<Option<String>> {
     let Range { kvs } = serde_json::from_str(answer).context("etcd's answer is not understood")?;
     let Some(pair) = kvs.into_iter().next() else { return Ok(None) };

@@ -22,7 +22,7 @@ use std::borrow::Cow;
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 
-/// A pair, as it stands in the file.
+/// A pair, as it is in the file.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record<'a> {
     /// The key.

@@ -213,7 +213,7 @@ fn damaged(
     )
 }
 
-/// A line without the byte order mark that it may begin with if no others stand before it.
+/// A line without the byte order mark that it may begin with if it is the first one.
 fn without_mark(line: &[u8], lines_before: usize) -> &[u8] {
     match lines_before {
         0 => line.strip_prefix(record::BYTE_ORDER_MARK).unwrap_or(line),

@@ -72,7 +72,7 @@ fn is_begun(mut bytes: &[u8]) -> bool {
     false
 }
 
-/// How many of these bytes are text as it stands between the quotes. The end of the bytes may cut a
+/// How many of these bytes are text as it is between the quotes. The end of the bytes may cut a
 /// character or an escape in two.
 fn escaped_length(bytes: &[u8]) -> usize {
     let (text, is_cut) = match std::str::from_utf8(bytes) {

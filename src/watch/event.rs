@@ -131,7 +131,7 @@ pub enum What {
         n: usize,
         /// Whether it is the last on its connection.
         close: bool,
-        /// What it says, where it is no value.
+        /// What it says, if that is not a value.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         sentence: Option<String>,
     },

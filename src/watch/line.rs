@@ -1,7 +1,8 @@
 //! The line: from a stage to an event, and to its line of JSON.
 //!
-//! 1. A line is ASCII, and has no `<`, `>` or `&`: what stands in it is the client's, and no client can send
-//!    control sequences to a terminal, or an element to a page. JSON has escapes for all of them.
+//! 1. A line is ASCII, and has no `<`, `>` or `&`: what it contains is the client's, and no client
+//!    can send control sequences to a terminal, or an element to a page. JSON has escapes for all
+//!    of them.
 //! 2. Bytes are not always text. Those of [`What::BytesRead`] are escaped one by one, as in a Rust byte
 //!    string, so that pieces of one request can be put together again.
 //! 3. A text has no more than [`MAX_TEXT`] bytes. What was cut ends with `…`.

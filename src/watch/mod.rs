@@ -1,6 +1,6 @@
 //! Seeing it: what the server says of itself to those who look.
 //!
-//! Two files are for everybody below: [`warning`] and [`stage`]. They know nobody. The others stand above all
+//! Two files are for everybody below: [`warning`] and [`stage`]. They know nobody. The others are above all
 //! rooms, and turn stages into something to look at:
 //!
 //! ```text

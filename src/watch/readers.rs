@@ -1,7 +1,7 @@
 //! The readers: those who look, and what each of them is told.
 //!
-//! 1. A reader is first told what there is: [`Hello`], with the connections that are open. That is kept here
-//!    from their events, also while nobody looks.
+//! 1. A reader is first told what there is: [`Hello`], with the connections that are open. That is
+//!    kept here from their events, even while nobody looks.
 //! 2. Requests that are under way at that moment are not shown to it: it would see half of them. What concerns
 //!    all, such as a batch, is shown.
 //! 3. What was lost is told to all once a round, before they are asked whether they want more.

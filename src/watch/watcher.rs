@@ -15,7 +15,7 @@
 //!
 //! 1. Lines wait in a queue of [`LINES`]. Whoever lets it overflow (a stopped program, a page whose tab sleeps)
 //!    has missed some, and is let go: it may come back, and is told what there is then.
-//! 2. A watcher that has left is noticed, also where there is nothing to tell it.
+//! 2. A watcher that has left is noticed, even if there is nothing to tell it.
 //!
 //! Next: [`crate::watch::page`], which lets watchers in.
 

@@ -138,7 +138,7 @@ fn value_alone(run: &mut Run) -> Outcome {
     Ok(Pass::Plainly)
 }
 
-/// Whether a value that was recognised stands alone.
+/// Whether a value that was recognised is alone.
 fn alone(run: &Run, pass: Pass, key: &str, value: &str) -> Outcome {
     let Pass::Loosely(how) = pass else { return Ok(Pass::Plainly) };
     let (get, answer) = run.get(key)?;

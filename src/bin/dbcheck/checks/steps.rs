@@ -18,7 +18,7 @@ impl Run {
         })
     }
 
-    /// Sets a pair, as it stands in the query; the answer must be a success.
+    /// Sets a pair, as it is written in the query; the answer must be a success.
     pub(crate) fn set(&self, key: &str, value: &str) -> Result<Exchange, Stop> {
         self.needs_dialect()?;
         self.stored(self.client.set(key, value))
@@ -39,7 +39,7 @@ impl Run {
         }
     }
 
-    /// Asks for a key, as it stands in the query; there must be an answer.
+    /// Asks for a key, as it is written in the query; there must be an answer.
     pub(crate) fn get(&self, key: &str) -> Result<(Exchange, Answer), Stop> {
         self.needs_dialect()?;
         let get = self.client.get(key);
@@ -92,7 +92,7 @@ impl Run {
             .at(answer.body_at))
     }
 
-    /// Sets and gets a pair of which the value is given as it stands in the query, and as it is
+    /// Sets and gets a pair of which the value is given as it is written in the query, and as it is
     /// meant.
     pub(crate) fn round_trip(&mut self, encoded: &str, meant: &str) -> Outcome {
         let key = self.fresh("k");
@@ -131,7 +131,7 @@ pub(crate) fn outcome(exchange: &Exchange) -> String {
     }
 }
 
-/// A value as it stands in a sentence.
+/// A value as it is shown in a sentence.
 pub(crate) fn short(value: &str) -> String {
     let shown: String = value.chars().take(40).collect();
     if shown.len() == value.len() {

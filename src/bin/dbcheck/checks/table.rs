@@ -1,4 +1,4 @@
-//! The table of all checks. It stands above them: a check knows what is below it, the run, and never
+//! The table of all checks. It is above them: a check knows what is below it, the run, and never
 //! its neighbours' names.
 
 use crate::checks::check::Check;

@@ -65,8 +65,8 @@ pub(crate) enum Missing {
         body: Template,
         sample: String,
     },
-    /// None that says so: in words, to stand after "a missing key". Nothing that depends on it can be
-    /// found out, and it is better not to ask.
+    /// None that says so: in words, to come after "a missing key". Nothing that depends on it can
+    /// be found out, and it is better not to ask.
     Untold(String),
 }
 

@@ -22,7 +22,7 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 /// How long to wait for a server that is known to be silent.
 const MOMENT: Duration = Duration::from_millis(200);
 
-/// A text as it stands in a query.
+/// A text as it is written in a query.
 pub(crate) fn encode(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
 }
@@ -175,8 +175,9 @@ impl Client {
         ask
     }
 
-    /// Sets a pair; key and value as they stand in the query. Where the server is known to store it
-    /// later than it says so, that time is waited for: one check speaks of it, and no other.
+    /// Sets a pair; key and value as they are written in the query. Where the server is known to
+    /// store it later than it says so, that time is waited for: one check speaks of it, and no
+    /// other.
     pub(crate) fn set(&self, key: &str, value: &str) -> Exchange {
         let (target, body) = self.dialect.set(key, value);
         let set = self.ask_with(self.dialect.method, &target, body.as_deref());
@@ -194,7 +195,7 @@ impl Client {
         }
     }
 
-    /// Asks for a key, as it stands in the query.
+    /// Asks for a key, as it is written in the query.
     pub(crate) fn get(&self, key: &str) -> Exchange {
         self.ask("GET", &self.dialect.get(key))
     }

@@ -18,7 +18,7 @@ pub(crate) struct About {
     pub(crate) error: Option<(String, String)>,
 }
 
-/// One document, whole also where the server did not start.
+/// One document, whole even if the server did not start.
 pub(crate) fn document(about: &About, findings: &[Finding]) -> String {
     let tiers: Vec<Value> = Tier::ALL
         .iter()

@@ -1,8 +1,8 @@
 //! The command: what the user gave for `sh -c`, with its placeholders filled in.
 //!
-//! A folder may have a space or a quote in its name (a `TMPDIR` such as `/tmp/my files`). So what is
-//! filled in is quoted, as it must be where it stands: bare, between `'` and `'`, or between `"` and
-//! `"`.
+//! A folder may have a space or a quote in its name (a `TMPDIR` such as `/tmp/my files`). So what
+//! is filled in is quoted, as it must be in its place: bare, between `'` and `'`, or between `"`
+//! and `"`.
 
 use std::fmt::Write as _;
 use std::path::Path;
