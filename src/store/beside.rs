@@ -16,14 +16,18 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, Read as _};
+use std::ops::Range;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use crate::store::disk::{Id, OpenFile};
 
 /// How long a name may be, in bytes.
 const LONGEST_NAME: usize = 255;
+
+/// How much is copied at a time, in bytes.
+const PIECE: usize = 64 << 10;
 
 /// A file that is about to take the place of the data file. It is removed if it never does.
 #[derive(Debug)]
@@ -64,6 +68,22 @@ impl Replacement {
     /// As [`OpenFile::append`].
     pub(crate) fn append(&self, bytes: &[u8]) -> io::Result<()> {
         self.file.append(bytes)
+    }
+
+    /// Appends a range of `old`, and returns how long it is.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub(crate) fn copy(&self, old: &OpenFile, range: Range<u64>) -> io::Result<u64> {
+        let mut buffer = vec![0; PIECE];
+        let mut at = range.start;
+        while at < range.end {
+            let piece = usize::try_from(range.end - at).unwrap_or(PIECE).min(PIECE);
+            old.file.read_exact_at(&mut buffer[..piece], at)?;
+            self.append(&buffer[..piece])?;
+            at += piece as u64;
+        }
+        Ok(range.end - range.start)
     }
 
     /// As [`OpenFile::sync`].
@@ -176,8 +196,11 @@ pub(crate) fn put_aside(file: &OpenFile, path: &Path, offset: u64) -> io::Result
         match OpenOptions::new().append(true).create_new(true).mode(0o600).open(&aside) {
             Ok(new) => {
                 let new = OpenFile::new(new, &file.disk);
-                new.append(&bytes)?;
-                new.sync()?;
+                if let Err(error) = new.append(&bytes).and_then(|()| new.sync()) {
+                    // Else each start on a full disk would leave one more.
+                    let _ = fs::remove_file(&aside);
+                    return Err(error);
+                }
             }
             // A start that was killed just here has left the same bytes.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {

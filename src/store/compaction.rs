@@ -11,7 +11,7 @@
 //! ```
 //!
 //! 1. `snapshot::write` begins when the old file ends at *a*.
-//! 2. `copy` takes over the lines that were appended after *a*, until little is left. Some of those
+//! 2. `Replacement::copy` takes over the lines that were appended after *a*, until little is left. Some of those
 //!    sets are in the snapshot already; read again in this order, the last line of each key is right.
 //! 3. Only then sets have to wait: the last lines are copied, and `Writer::replace` syncs the new
 //!    file, gives it the old one's name, and syncs the folder.
@@ -21,11 +21,7 @@
 //! Next: [`crate::store::etcd`], where there is no file.
 
 use std::io;
-use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 
-use crate::store::beside::Replacement;
-use crate::store::disk::OpenFile;
 use crate::store::journal::Journal;
 use crate::store::map::Map;
 use crate::store::snapshot::{self, Size};
@@ -49,7 +45,8 @@ pub(crate) fn run(
     go_on: impl Fn() -> io::Result<()>,
 ) -> io::Result<()> {
     let (replacement, old, before) = {
-        let writer = journal.writer();
+        let mut writer = journal.writer();
+        writer.look_for_theirs()?;
         (writer.data().begin_replacement()?, writer.data().file().clone(), writer.size())
     };
     before.say(FileStep::Compacting, Some(map.len()));
@@ -58,7 +55,7 @@ pub(crate) fn run(
     let mut copied = before.bytes;
     loop {
         let end = journal.size().bytes;
-        snapshot.bytes += copy(&old, copied..end, &replacement)?;
+        snapshot.bytes += replacement.copy(&old, copied..end)?;
         let little = end - copied <= LITTLE as u64;
         copied = end;
         if little {
@@ -70,30 +67,17 @@ pub(crate) fn run(
     snapshot.say(FileStep::Copied, None);
 
     let mut writer = journal.writer();
-    // Has somebody appended to it, or taken its name?
-    writer.look()?;
+    // Has somebody appended to it meanwhile, or taken its name?
+    writer.look_for_theirs()?;
     if !writer.is_trusted() {
         return Err(io::Error::other("the old file could not be synced meanwhile"));
     }
     let after = writer.size();
-    snapshot.bytes += copy(&old, copied..after.bytes, &replacement)?;
+    snapshot.bytes += replacement.copy(&old, copied..after.bytes)?;
     snapshot.records += after.records - before.records;
     writer.replace(replacement, snapshot)?;
     snapshot.say(FileStep::Replaced, Some(map.len()));
     Ok(())
-}
-
-/// Appends a range of the old file to the new one, and returns how long it is.
-fn copy(old: &OpenFile, range: Range<u64>, new: &Replacement) -> io::Result<u64> {
-    let mut buffer = vec![0; LITTLE];
-    let mut at = range.start;
-    while at < range.end {
-        let piece = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(buffer.len());
-        old.file.read_exact_at(&mut buffer[..piece], at)?;
-        new.append(&buffer[..piece])?;
-        at += piece as u64;
-    }
-    Ok(range.end - range.start)
 }
 
 #[cfg(test)]

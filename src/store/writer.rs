@@ -15,7 +15,7 @@
 //!    tries it again, at most once a second, before anything is appended.
 //! 3. Others can move the file, replace it, and write to it. Each batch looks first, with one stat(2). A
 //!    file that has lost its name takes no sets; one that became shorter is not trusted; what somebody
-//!    has appended is left alone.
+//!    has appended is left alone, and kept: the map does not have it, so there is no compaction any more.
 //! 4. With `--sync always`, no more than [`MOST_UNSYNCED`] waits for one sync. So there is a limit to what
 //!    a loss of power can leave after zeros.
 //!
@@ -26,6 +26,7 @@
 use std::cmp::Ordering;
 use std::io;
 use std::mem;
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::store::beside::Replacement;
@@ -52,6 +53,8 @@ pub(crate) struct Writer {
     length: u64,
     /// How many records it has, live and dead.
     records: u64,
+    /// Where others have written. The map has nothing of that.
+    theirs: Vec<Range<u64>>,
     /// Whether the disk holds what we think: false after a failed sync.
     trusted: bool,
     /// Whether something was appended since the last sync.
@@ -88,6 +91,7 @@ impl Writer {
             data,
             length: replayed.length,
             records: replayed.records,
+            theirs: Vec::new(),
             trusted: true,
             dirty: false,
             unsynced: Unsynced::default(),
@@ -191,27 +195,44 @@ impl Writer {
                     "{name} has {length} bytes, and had {known}: it is written anew from memory"
                 ));
                 self.trusted = false;
+                self.theirs.clear();
             }
             Ordering::Greater => {
+                let (mut end, mut last) = (length, [0]);
+                self.data.file().read_at(&mut last, length - 1)?;
+                if last != *b"\n" {
+                    // Our next line must not become a part of that. Where this fails, nothing is known
+                    // yet, and the next set comes here again.
+                    self.data.file().append(b"\n")?;
+                    end += 1;
+                }
                 warn(format_args!(
                     "another program has written to {name}, at byte {known}: that is left there, \
                      and read at the next start"
                 ));
-                self.length = length;
-                let mut last = [0];
-                self.data.file().read_at(&mut last, length - 1)?;
-                if last != *b"\n" {
-                    // Our next line must not become a part of that.
-                    self.data.file().append(b"\n")?;
-                    self.length += 1;
-                }
+                self.theirs.push(known..end);
+                self.length = end;
             }
         }
         Ok(())
     }
 
-    /// Replaces a file that can't be trusted any more by a snapshot of the map, which has all that
-    /// was ever answered.
+    /// Looks whether a snapshot of the map can take the place of the file without a loss.
+    ///
+    /// # Errors
+    /// Where the name is not this file's any more, or the file has lines that the map has not.
+    pub(crate) fn look_for_theirs(&mut self) -> io::Result<()> {
+        self.look()?;
+        if self.theirs.is_empty() {
+            return Ok(());
+        }
+        Err(io::Error::other(
+            "another program has written to it, and that is read at the next start",
+        ))
+    }
+
+    /// Replaces a file that can't be trusted any more by what others have written to it, and a snapshot
+    /// of the map, which has all that was ever answered, and so stands last.
     ///
     /// # Errors
     /// Those of the disk. The file stays as it is, and is not trusted.
@@ -235,13 +256,19 @@ impl Writer {
         // What could not be cut off when it was refused.
         let _ = self.data.file().cut(self.length);
         let replacement = self.data.begin_replacement()?;
-        let snapshot = snapshot::write(&replacement, map, || Ok(()))?;
+        let mut theirs = 0;
+        for range in &self.theirs {
+            theirs += replacement.copy(self.data.file(), range.clone())?;
+        }
+        let mut snapshot = snapshot::write(&replacement, map, || Ok(()))?;
+        snapshot.bytes += theirs;
         self.replace(replacement, snapshot)?;
         snapshot.say(FileStep::StartedOver, Some(map.len()));
         Ok(())
     }
 
-    /// Puts a replacement of this size in the place of the file. Returns when that is durable.
+    /// Puts a replacement of this size, which begins with what others have written, in the place of the
+    /// file. Returns when that is durable.
     ///
     /// # Errors
     /// Where the name is not this file's any more, and those of the disk.
@@ -252,6 +279,8 @@ impl Writer {
         snapshot.say(FileStep::Renamed, None);
         (self.length, self.records) = (snapshot.bytes, snapshot.records);
         (self.dirty, self.unsynced) = (false, Unsynced::default());
+        let theirs = self.theirs.iter().map(|range| range.end - range.start).sum();
+        self.theirs = (theirs > 0).then_some(0..theirs).into_iter().collect();
         // A rename that may not last is as good as no file: see the second rule above.
         self.trusted = false;
         self.data.sync_folder()?;
@@ -289,8 +318,8 @@ impl Unsynced {
     }
 }
 
-/// An append that is under way: undone in whatever way it ends, a panic of an observer included, if it
-/// is not kept. The client is told in each of these ways that nothing was stored.
+/// An append that is under way: undone in whatever way it ends, a panic included, if it is not kept. The
+/// client is told in each of these ways that nothing was stored.
 struct Attempt<'w> {
     writer: &'w mut Writer,
     is_synced: bool,

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
 use super::*;
+use crate::store::disk::faulty::{Fault, FaultyDisk};
 use crate::store::disk::{Disk, RealDisk};
 
 fn open(path: &Path) -> OpenFile {
@@ -47,6 +48,23 @@ fn what_was_cut_is_never_written_over() {
     let third = put_aside(&file, &path, 5).unwrap();
     assert_eq!(third, folder.path().join("data.cut-at-5-3"));
     assert_eq!(fs::read(&third).unwrap(), b"cut m");
+}
+
+/// Each start on a full disk would leave one more.
+#[test]
+fn what_could_not_be_put_aside_whole_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data");
+    let disk = Arc::new(FaultyDisk::default());
+    let file = OpenFile { file: open(&path).file, disk: Arc::clone(&disk) as Arc<dyn Disk> };
+    file.append(b"keep\ncut").unwrap();
+    for call in ["append new", "sync new"] {
+        disk.fail(call, Fault::Half);
+        put_aside(&file, &path, 5).unwrap_err();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "{call}");
+    }
+    disk.repair();
+    assert_eq!(put_aside(&file, &path, 5).unwrap(), folder.path().join("data.cut-at-5"));
 }
 
 #[test]

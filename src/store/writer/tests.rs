@@ -12,6 +12,12 @@ use crate::store::journal::tests::{Rig, pairs, pairs_of};
 const LOST: &str =
     "the data file was removed, moved or replaced; put it back, or start the server again";
 
+/// As another program does.
+fn append(rig: &Rig, text: &str) {
+    let mut file = fs::OpenOptions::new().append(true).open(rig.path()).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+}
+
 #[test]
 fn a_file_that_has_lost_its_name_takes_no_sets_until_it_has_it_again() {
     let rig = Rig::new(SyncWhen::Always);
@@ -116,9 +122,7 @@ fn a_file_that_is_cut_from_outside_is_whole_again_when_the_server_has_ended() {
 fn what_another_program_appends_is_left_alone_and_costs_none_of_our_lines() {
     let rig = Rig::new(SyncWhen::Always);
     rig.set("a", "1").unwrap();
-    let theirs = r#"{"key":"theirs","value":"1"}"#;
-    let mut file = fs::OpenOptions::new().append(true).open(rig.path()).unwrap();
-    file.write_all(theirs.as_bytes()).unwrap();
+    append(&rig, r#"{"key":"theirs","value":"1"}"#);
     rig.set("b", "1").unwrap();
     let wanted = pairs(&[("a", "1"), ("b", "1"), ("theirs", "1")]);
     assert_eq!(rig.after_a_kill(), wanted);
@@ -134,8 +138,7 @@ fn what_another_program_appends_is_left_alone_and_costs_none_of_our_lines() {
 fn a_set_that_fails_takes_nothing_of_what_another_program_has_appended() {
     let rig = Rig::new(SyncWhen::Always);
     rig.set("a", "1").unwrap();
-    let mut file = fs::OpenOptions::new().append(true).open(rig.path()).unwrap();
-    file.write_all(br#"{"key":"theirs","value":"1"}"#).unwrap();
+    append(&rig, r#"{"key":"theirs","value":"1"}"#);
     let with_theirs = [&fs::read(rig.path()).unwrap()[..], b"\n"].concat();
     // The first append ends their line, the second is ours.
     let appends = AtomicUsize::new(0);
@@ -151,6 +154,53 @@ fn a_set_that_fails_takes_nothing_of_what_another_program_has_appended() {
     rig.disk.repair();
     rig.set("b", "1").unwrap();
     assert_eq!(rig.after_a_kill(), pairs(&[("a", "1"), ("b", "1"), ("theirs", "1")]));
+}
+
+/// Otherwise their line and ours would be one, which no start can read.
+#[test]
+fn no_set_is_kept_while_the_line_of_another_program_can_get_no_end() {
+    let rig = Rig::new(SyncWhen::Always);
+    rig.set("a", "1").unwrap();
+    append(&rig, r#"{"key":"theirs","value":"1"}"#);
+    rig.disk.fail("append data", Fault::Nothing);
+    for _ in 0..2 {
+        rig.set("b", "1").unwrap_err();
+    }
+    rig.disk.repair();
+    rig.set("c", "1").unwrap();
+    assert_eq!(rig.after_a_kill(), pairs(&[("a", "1"), ("c", "1"), ("theirs", "1")]));
+}
+
+/// The map does not have it.
+#[test]
+fn what_another_program_appends_outlives_compactions_and_a_file_that_is_written_anew() {
+    let rig = Rig::new(SyncWhen::Always);
+    let appended = |key: &str| append(&rig, &format!("{{\"key\":\"{key}\",\"value\":\"1\"}}\n"));
+    rig.set("a", "1").unwrap();
+    appended("theirs");
+    rig.set("a", "2").unwrap();
+    appended("more");
+    let mut wanted = pairs(&[("a", "2"), ("more", "1"), ("theirs", "1")]);
+    for key in ["b", "c", "d"] {
+        for _ in 0..2 {
+            let why = rig.compact().unwrap_err().to_string();
+            assert!(why.contains("another program has written to it"), "{why}");
+        }
+        assert_eq!(rig.after_a_kill(), wanted);
+        rig.disk.fail_once("sync data", Fault::Nothing);
+        rig.set(key, "1").unwrap_err();
+        assert!(rig.disk.take_calls().iter().any(|call| call == "rename"), "{:?}", rig.disk);
+        assert_eq!(rig.after_a_kill(), wanted);
+        rig.set(key, "1").unwrap();
+        wanted.insert(key.into(), "1".into());
+        assert_eq!(rig.after_a_kill(), wanted);
+        assert_eq!(rig.journal.size().bytes, fs::metadata(rig.path()).unwrap().len());
+    }
+    // Others have cut off what others had written.
+    fs::OpenOptions::new().write(true).open(rig.path()).unwrap().set_len(7).unwrap();
+    rig.set("a", "3").unwrap();
+    rig.compact().unwrap();
+    rig.expect(&[("a", "3"), ("b", "1"), ("c", "1"), ("d", "1")]);
 }
 
 /// What could not be cut off at once makes the file longer than it should be, and nobody else did.
