@@ -104,12 +104,12 @@ impl Scribe {
     }
 
     /// Returns when all events up to now have been handed on and written, and nothing more will be; or
-    /// when somebody has taken none for two seconds.
-    pub fn finish(&self) {
+    /// when somebody has taken none for two seconds, and at `deadline` at the latest.
+    pub fn finish(&self, deadline: Instant) {
         let mut is_told = false;
         let (mut handed_on, mut since) = (0, Instant::now());
         let is_over = || self.thread.is_finished() && self.writing.try_write().is_ok();
-        while !is_over() && since.elapsed() < LAST_LINES {
+        while !is_over() && since.elapsed() < LAST_LINES && Instant::now() < deadline {
             is_told = is_told || self.queue.try_send(Message::End).is_ok();
             thread::sleep(GLANCE);
             let now = self.handed_on.load(Relaxed);

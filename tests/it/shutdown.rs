@@ -5,7 +5,8 @@
 use std::fs;
 use std::io::{ErrorKind, Read as _};
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
@@ -306,22 +307,81 @@ fn a_signal_while_the_file_is_read_ends_it() {
         .collect();
     fs::write(&path, &lines).unwrap();
     let mut command = program();
-    command.args(["--port", "0", "--data"]).arg(&path);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // The thread that waits for signals is there before the one that reads.
+    command.arg("--data").arg(&path);
+    is_stopped_before_it_has_started(command);
+    assert!(fs::read_to_string(&path).unwrap() == lines);
+}
+
+/// A pipe is open when both of its ends are.
+#[test]
+fn a_signal_while_nobody_reads_the_pipe_of_the_trace_ends_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = program();
+    command.args(["--memory", "--trace-file"]).arg(pipe_in(folder.path()));
+    is_stopped_before_it_has_started(command);
+}
+
+/// Runs the command on port 0, and sends it a signal while it opens something.
+fn is_stopped_before_it_has_started(mut command: Command) {
+    let command = command.args(["--port", "0"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
     let deadline = Instant::now() + PATIENCE;
+    // The thread that waits for signals is there before the one that opens.
     while !has_thread(child.id(), "open") {
         assert_eq!(child.try_wait().unwrap(), None);
-        assert!(Instant::now() < deadline, "it does not begin to read");
+        in_time(&mut child, deadline);
     }
     let status = Command::new("kill").arg(child.id().to_string()).status();
     assert!(status.unwrap().success());
+    while child.try_wait().unwrap().is_none() {
+        in_time(&mut child, deadline);
+    }
     let output = child.wait_with_output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let said = (text(&output.stdout), text(&output.stderr));
     assert_eq!(said, ("Stopped Simple DB server\n".into(), String::new()));
     assert_eq!(output.status.code(), Some(0));
-    assert!(fs::read_to_string(&path).unwrap() == lines);
+}
+
+/// Waits a moment, and fails after the deadline, with the child gone.
+fn in_time(child: &mut Child, deadline: Instant) {
+    if Instant::now() > deadline {
+        child.kill().unwrap();
+        child.wait().unwrap();
+        panic!("it takes too long");
+    }
+    thread::sleep(Duration::from_millis(1));
+}
+
+/// A named pipe.
+fn pipe_in(folder: &Path) -> PathBuf {
+    let pipe = folder.join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    pipe
+}
+
+/// Each of the two alone is waited for almost as long as a stop may take.
+#[test]
+fn a_client_that_never_finishes_and_a_trace_that_nobody_reads_are_not_waited_for_one_by_one() {
+    let stops_in_time = |_| {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let pipe = pipe_in(folder.path());
+        let _unread = fs::File::options().read(true).write(true).open(&pipe).unwrap();
+        let options = ["--memory", "--trace-file", pipe.to_str().unwrap()];
+        let server = Server::start_in(folder, &options);
+        // More events than a pipe takes.
+        let mut wire = server.connect();
+        for _ in 0..2000 {
+            assert_eq!(wire.get("/get?key=nothing").status, 404);
+        }
+        let _begun = begin(&server, "GET /get");
+        let began = Instant::now();
+        server.signal("TERM");
+        ends_in_order(server);
+        // 5 s, and half a second for a busy machine.
+        began.elapsed() < Duration::from_millis(5500)
+    };
+    assert!((0..3).any(stops_in_time));
 }
 
 /// Whether the process has a thread of this name, where the system can be asked.
