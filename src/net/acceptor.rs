@@ -81,6 +81,24 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     /// How many clients are being told that there is no slot for them.
     pub(crate) turned_away: AtomicUsize,
+    /// How many accepted clients have no thread yet.
+    pub(crate) waiting: AtomicUsize,
+}
+
+/// One that waits, until this is dropped.
+struct Waiting<'s>(&'s AtomicUsize);
+
+impl<'s> Waiting<'s> {
+    fn counted_in(waiting: &'s AtomicUsize) -> Self {
+        waiting.fetch_add(1, SeqCst);
+        Waiting(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
 }
 
 /// One listener, and the threads that take turns at it.
@@ -113,14 +131,20 @@ impl Acceptor {
 
     /// Takes turns at the listener until the server stops, or enough others do.
     fn take_turns(self: &Arc<Self>) {
+        // While a client has no thread, perhaps at another listener, none stays where one is there already.
+        let most = || if self.shared.waiting.load(SeqCst) > 0 { 1 } else { MAX_ACCEPTING };
         // In one step: a thread that was counted, and did not come, would be relied on.
-        let room = |others| (others < MAX_ACCEPTING).then_some(others + 1);
+        let room = |others| (others < most()).then_some(others + 1);
         while self.accepting.fetch_update(SeqCst, SeqCst, room).is_ok() {
             let accepted = self.accept();
             self.accepting.fetch_sub(1, SeqCst);
             match accepted {
                 Some(Ok((stream, peer))) => self.welcome(&Arc::new(stream), peer),
-                Some(Err(error)) => self.recover(&error),
+                Some(Err(error)) => {
+                    if !self.recovers(&error) {
+                        return;
+                    }
+                }
                 None => return,
             }
         }
@@ -147,7 +171,7 @@ impl Acceptor {
     /// Serves a client, or has a new thread serve it while nobody else is there for the next one.
     fn welcome(self: &Arc<Self>, stream: &Arc<TcpStream>, peer: SocketAddr) {
         let deadline = Instant::now() + THREAD_TIME;
-        let mut evicted = false;
+        let (mut waiting, mut evicted) = (None, false);
         while self.accepting.load(SeqCst) == 0 {
             let (acceptor, client) = (Arc::clone(self), Arc::clone(stream));
             let started = self.shared.threads.start(move || {
@@ -156,18 +180,19 @@ impl Acceptor {
                 drop(client);
                 acceptor.take_turns();
             });
-            match started {
-                Ok(()) => return,
-                // Somebody is on the way out.
-                Err(error) if error.kind() == ErrorKind::QuotaExceeded => {}
-                // The system has no more. One that waits gives up its thread, which comes here then.
-                Err(_) => evicted = evicted || self.shared.slots.evict_one(),
+            let Err(error) = started else { return };
+            waiting.get_or_insert_with(|| Waiting::counted_in(&self.shared.waiting));
+            // Where there are as many as may be, somebody is on the way out. Where the system has no more,
+            // an idle client gives up its thread.
+            if error.kind() != ErrorKind::QuotaExceeded {
+                evicted = evicted || self.shared.slots.evict_one();
             }
             if Instant::now() >= deadline {
                 return connection::turn_away(stream, false);
             }
             thread::sleep(GLANCE);
         }
+        drop(waiting);
         self.serve(stream, peer);
     }
 
@@ -192,16 +217,22 @@ impl Acceptor {
         reached(Stage::Closed { why });
     }
 
-    /// After an `accept()` that failed.
-    fn recover(&self, error: &io::Error) {
+    /// After an `accept()` that failed; returns whether this thread tries again.
+    fn recovers(&self, error: &io::Error) -> bool {
         match error.kind() {
             // A signal, or a client that was gone before we came.
-            ErrorKind::Interrupted | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset => {}
-            // Most likely there is no file descriptor left: one that waits gives up its own. A
-            // pause, because the error comes at once and would come again.
+            ErrorKind::Interrupted | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset => {
+                true
+            }
+            // Most likely there is no file descriptor left. Linux gives out that of the next client
+            // before there is one: who waits in accept() has it, and nobody else is needed there.
+            _ if self.accepting.load(SeqCst) > 0 => false,
+            // One that waits gives up its own. A pause, because the error comes at once and would come
+            // again.
             _ => {
                 self.shared.slots.evict_one();
                 thread::sleep(PAUSE);
+                true
             }
         }
     }

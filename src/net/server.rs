@@ -69,6 +69,7 @@ pub fn serve(
         engine,
         config,
         turned_away: AtomicUsize::new(0),
+        waiting: AtomicUsize::new(0),
     });
     end_idle(&shared).context("cannot start a thread")?;
     let mut server = Server { acceptors: Vec::new(), shared };

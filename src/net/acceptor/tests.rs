@@ -77,6 +77,7 @@ fn with_engine(
         engine,
         config: Config::default(),
         turned_away: AtomicUsize::new(0),
+        waiting: AtomicUsize::new(0),
     });
     (Arc::new(Acceptor::new(listener, shared)), move || TcpStream::connect(address).unwrap())
 }
@@ -87,6 +88,15 @@ fn stop(acceptor: &Acceptor) {
     acceptor.close(soon);
     assert_eq!(acceptor.accepting.load(SeqCst), 0);
     assert!(acceptor.shared.threads.wait_for_all(soon));
+}
+
+/// A client that is served does not count, nor does one that was turned away.
+fn nobody_waits(acceptor: &Acceptor) {
+    let soon = Instant::now() + Duration::from_mins(1);
+    while acceptor.shared.waiting.load(SeqCst) > 0 {
+        assert!(Instant::now() < soon, "somebody still counts as waiting");
+        thread::yield_now();
+    }
 }
 
 fn ask(mut client: &TcpStream) {
@@ -114,7 +124,9 @@ fn a_client_for_which_there_is_no_thread_is_kept_until_there_is_or_for_a_moment(
         let waits = second.peek(&mut [0]).is_err();
         drop(first);
         second.set_read_timeout(None).unwrap();
-        served && waits && status(&second) == "404"
+        let both = served && waits && status(&second) == "404";
+        nobody_waits(&acceptor);
+        both
     };
     assert!((0..5).any(waits_and_is_served));
     let first = connect();
@@ -122,6 +134,37 @@ fn a_client_for_which_there_is_no_thread_is_kept_until_there_is_or_for_a_moment(
     assert_eq!(status(&first), "404");
     assert_eq!(status(&connect()), "503");
     stop(&acceptor);
+}
+
+/// It would wait for the next client of its own listener, and there is one that does already.
+#[test]
+fn a_thread_that_comes_free_is_there_for_a_client_of_the_other_listener() {
+    let (one, connect) = with(9, 3);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let other = Arc::new(Acceptor::new(listener, Arc::clone(&one.shared)));
+    one.start_thread().unwrap();
+    other.start_thread().unwrap();
+    // On a busy machine the moment may be over before the first client has left: then again.
+    let is_served = |_| {
+        let first = connect();
+        ask(&first);
+        assert_eq!(status(&first), "404");
+        let second = TcpStream::connect(address).unwrap();
+        ask(&second);
+        let soon = Instant::now() + THREAD_TIME;
+        while one.shared.waiting.load(SeqCst) == 0 && Instant::now() < soon {
+            thread::yield_now();
+        }
+        drop(first);
+        let is_served = status(&second) == "404";
+        nobody_waits(&one);
+        is_served
+    };
+    assert!((0..5).any(is_served));
+    other.shared.slots.stop();
+    other.close(Instant::now() + Duration::from_mins(1));
+    stop(&one);
 }
 
 #[test]
@@ -156,9 +199,15 @@ fn a_client_that_waits_makes_room_where_the_system_lacks_something() {
     let (acceptor, connect) = with(9, 0);
     let (client, slots) = (Arc::new(connect()), &acceptor.shared.slots);
     let seat = slots.take(&client).unwrap();
-    acceptor.recover(&ErrorKind::ConnectionAborted.into());
+    let lacks = rustix::io::Errno::MFILE.into();
+    assert!(acceptor.recovers(&ErrorKind::ConnectionAborted.into()));
     assert!(seat.wait());
-    acceptor.recover(&rustix::io::Errno::MFILE.into());
+    // Not where another thread is in accept(): it has what it needs for the next client.
+    acceptor.accepting.store(1, SeqCst);
+    assert!(!acceptor.recovers(&lacks));
+    assert!(seat.wait());
+    acceptor.accepting.store(0, SeqCst);
+    assert!(acceptor.recovers(&lacks));
     assert!(!seat.wait());
 }
 
