@@ -109,7 +109,7 @@ impl Connection<'_> {
                     let begun = *since.get_or_insert_with(Instant::now);
                     reached(Stage::Partial { part, have: self.exchange.unread(), begun });
                     if !self.seat.begin() {
-                        return Err(End::Gone);
+                        return Err(End::Close(Why::Evicted));
                     }
                     let deadline = begun + next.time(self.limits).min(LONGEST);
                     self.fill(Wait::Until(deadline), End::Late(part))?;
@@ -125,11 +125,13 @@ impl Connection<'_> {
 
     /// Answers the request whose head is there, when its body is there too.
     fn answer(&mut self) -> Result<(), End> {
-        let mut last = !self.seat.answer();
-        // A server that stops answers what has come, the requests after this one too.
-        if self.seat.is_stopping() && !last {
-            last = !self.has_more();
-        }
+        // What has come is answered, the requests after this one too: where the server stops, all that the
+        // socket has; where this connection had to make room, what was read by then.
+        let last = if self.seat.answer() {
+            self.seat.is_stopping() && !self.has_more()
+        } else {
+            !self.exchange.has_more()
+        };
         self.exchange.answer(last);
         if self.exchange.is_full() {
             self.flush()?;
@@ -148,9 +150,10 @@ impl Connection<'_> {
     }
 
     /// Before a wait: writes the answers that are ready. But where the last read was full, more is
-    /// likely to be there; then reads that first, and returns true.
+    /// likely to be there; then reads that first, and returns true. Who had to make room has no more to
+    /// come: that may go on for ever.
     fn reads_on(&mut self) -> Result<bool, End> {
-        if self.exchange.was_full() && self.read(Wait::No)? {
+        if self.exchange.was_full() && self.seat.ended().is_none() && self.read(Wait::No)? {
             return Ok(true);
         }
         self.flush()?;
@@ -216,7 +219,7 @@ impl Connection<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
+    use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
     use std::sync::Arc;
     use std::time::Duration;
@@ -224,6 +227,41 @@ mod tests {
     use super::*;
     use crate::net::slots::Slots;
     use crate::store::memory::MemoryStore;
+
+    /// They may have been read in the moment in which the room was needed. But no client keeps its thread
+    /// by sending on and on.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn requests_that_came_together_are_all_answered_where_the_connection_has_to_make_room() {
+        assert_eq!(answers_of_an_evicted_one(3), (3, true));
+        let (answers, _) = answers_of_an_evicted_one(1000);
+        assert!((10..100).contains(&answers), "{answers}");
+    }
+
+    /// How many of so many requests at once are answered, and whether the last answer says that it is the
+    /// last.
+    #[cfg(target_os = "linux")]
+    fn answers_of_an_evicted_one(requests: usize) -> (usize, bool) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, peer) = listener.accept().unwrap();
+        let (stream, slots) = (Arc::new(stream), Arc::new(Slots::new(1)));
+        let seat = slots.take(&stream).unwrap();
+        assert!(slots.evict_one());
+        let request = b"GET /get?key=a HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        client.write_all(&request.repeat(requests)).unwrap();
+        assert_eq!(
+            serve(&stream, &seat, peer, &MemoryStore::new(), &Config::default()),
+            Why::Evicted
+        );
+        drop((stream, seat));
+        let mut answers = String::new();
+        client.read_to_string(&mut answers).unwrap();
+        (
+            answers.matches("HTTP/1.1 404 ").count(),
+            answers.ends_with("close\r\nContent-Length: 0\r\n\r\n"),
+        )
+    }
 
     #[test]
     fn says_why_it_has_ended() {
