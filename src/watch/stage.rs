@@ -20,13 +20,15 @@
 //!    replay reports [`Stage::Locked`] too, on a thread that has no connection; so does whoever syncs in the
 //!    background, [`Stage::Synced`].
 //! 3. An observer runs where it is called, and that may be under a lock. It must not block, and it
-//!    must not call the server.
+//!    must not call the server. A panic in it is printed, and no concern of the request: the lock may be one
+//!    for which all others wait, and the set half done.
 //!
 //! The naive version is a `println!` in each module: sixty-four threads wait for the terminal.
 //!
 //! Next: [`crate::watch::event`], a stage as others can read it.
 
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::time::Instant;
 
@@ -224,6 +226,35 @@ pub fn observe(observer: impl Fn(Stage<'_>) + Send + Sync + 'static) -> bool {
 #[inline]
 pub(crate) fn reached(stage: Stage<'_>) {
     if let Some(observer) = OBSERVER.get() {
-        observer(stage);
+        let _ = catch_unwind(AssertUnwindSafe(|| observer(stage)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::store::engine::Engine as _;
+    use crate::store::file::{FileStore, Keeping};
+
+    thread_local! {
+        /// Other tests have the same observer.
+        static PANICS: Cell<bool> = const { Cell::new(false) };
+    }
+
+    #[test]
+    fn a_panic_of_an_observer_is_no_concern_of_the_request() {
+        assert!(observe(|_| assert!(!PANICS.get(), "on purpose")));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data.jsonl");
+        let store = FileStore::open(&path, Keeping::default()).unwrap();
+        PANICS.set(true);
+        for value in ["1", "2"] {
+            store.set("a", value).unwrap();
+            let mut found = None;
+            store.find("a", &mut |value| found = Some(value.to_string())).unwrap();
+            assert_eq!(found.as_deref(), Some(value));
+        }
     }
 }
