@@ -27,6 +27,9 @@ use crate::store::beside::{self, Replacement};
 use crate::store::disk::{Disk, Id, OpenFile};
 use crate::watch::warning::warn;
 
+/// How often to open the file where its name has moved each time.
+const OPEN_TRIES: u32 = 100;
+
 /// The data file, open and locked.
 #[derive(Debug)]
 pub(crate) struct DataFile {
@@ -50,7 +53,7 @@ impl DataFile {
     pub(crate) fn open(path: &Path, disk: &Arc<dyn Disk>) -> anyhow::Result<Self> {
         let shown = path.display();
         let name = std::path::absolute(path).with_context(|| format!("cannot find {shown}"))?;
-        loop {
+        for _ in 0..OPEN_TRIES {
             let file = OpenOptions::new()
                 .read(true)
                 .append(true)
@@ -98,6 +101,7 @@ impl DataFile {
             // A compaction replaced the file between our open and our lock: that server has just
             // ended, or it still holds the lock on the new file.
         }
+        bail!("{shown} is another file each time it is looked at: give another with --data")
     }
 
     /// Where it is, symbolic links resolved.

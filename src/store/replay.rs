@@ -13,6 +13,7 @@
 //! Next: [`crate::store::snapshot`], a file without dead lines.
 
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 
 use anyhow::{Context as _, anyhow, bail};
 
@@ -192,7 +193,10 @@ pub(crate) fn expected_records(file: &OpenFile) -> io::Result<usize> {
     let least = br#"{"key":"","value":""}"#.len();
     let lines = beginning[..read].split(|&byte| byte == b'\n');
     let lines = lines.filter(|line| line.len() >= least).count() as u64;
-    let records = file.length()? * lines / (read as u64).max(1);
+    // What is a hole in the file is no record.
+    let metadata = file.file.metadata()?;
+    let length = metadata.len().min(metadata.blocks().saturating_mul(512));
+    let records = length.saturating_mul(lines) / (read as u64).max(1);
     Ok(usize::try_from(records).unwrap_or(0))
 }
 

@@ -1,5 +1,7 @@
 //! The data file, its name, its lock, and what is beside it.
 
+#[cfg(target_os = "linux")]
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -179,6 +181,20 @@ fn what_is_no_plain_file_is_not_taken() {
     let missing = folder.path().join("no/data.jsonl");
     let error = format!("{:#}", DataFile::open(&missing, &disk).unwrap_err());
     assert!(error.contains("no/data.jsonl"), "{error}");
+}
+
+/// The file is gone, and another one has the name that the system says it had.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_name_that_never_leads_to_what_it_opens_is_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data");
+    let file = fs::File::create_new(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    fs::write(folder.path().join("data (deleted)"), "").unwrap();
+    let name = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let error = DataFile::open(Path::new(&name), &(Arc::new(RealDisk) as _)).unwrap_err();
+    assert!(error.to_string().contains("is another file each time"), "{error}");
 }
 
 #[test]

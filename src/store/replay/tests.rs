@@ -262,6 +262,11 @@ fn the_beginning_tells_about_how_many_records_there_are() {
         let expected = expected_records(data.file()).unwrap();
         assert!((least..=most).contains(&expected), "{expected} for {} bytes", bytes.len());
     }
+    // No room is made for what would fit into a hole: it may be larger than any memory.
+    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
+    let data = DataFile::open(&path, &(Arc::new(RealDisk) as Arc<dyn Disk>)).unwrap();
+    let expected = expected_records(data.file()).unwrap();
+    assert!(expected <= 60_000, "{expected} for a hole");
 }
 
 /// What a data file is made of, whole and damaged.
