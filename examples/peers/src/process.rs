@@ -91,6 +91,18 @@ impl Server {
         stat(&self.child.id().to_string()).map_or(0.0, |[own, _]| own)
     }
 
+    /// Waits until it uses no CPU time, five seconds at the longest: some go on for a while after their
+    /// clients have left, and would be measured as a part of the next server.
+    pub(crate) fn wait_until_idle(&self) {
+        let begun = Instant::now();
+        let mut before = f64::NEG_INFINITY;
+        // The system counts in hundredths of a second.
+        while self.cpu_seconds() > before && begun.elapsed() < Duration::from_secs(5) {
+            before = self.cpu_seconds();
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// A figure of `/proc/PID/status`: KiB, or a count.
     pub(crate) fn status(&self, field: &str) -> u64 {
         let text = fs::read_to_string(format!("/proc/{}/status", self.child.id()));

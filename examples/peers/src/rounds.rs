@@ -143,5 +143,6 @@ impl Entry {
             say(format!("      {:<10} {per_second:>9.0}/s{failed}", self.figures.name));
         }
         self.figures.runs.entry(scenario.name.to_owned()).or_default().push(run);
+        self.server.wait_until_idle();
     }
 }
