@@ -1,7 +1,7 @@
 //! The file store: an engine whose pairs are there again after a restart.
 //!
-//! A Mutex-guarded `HashMap`, in shards, snapshotted to a JSON-lines file. This module puts
-//! together the map in memory ([`crate::store::map`]), the file ([`crate::store::journal`]), and
+//! A Mutex-guarded `HashMap` snapshotted to a JSON-lines file. This module puts together the map in
+//! memory ([`crate::store::map`], which is some of them), the file ([`crate::store::journal`]), and
 //! the decision when the file is worth rewriting ([`crate::store::compaction`]).
 //!
 //! The naive version has one lock around map and file, and a read waits for the disk.
