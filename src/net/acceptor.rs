@@ -15,10 +15,10 @@
 //!                   turn_away() ───────────────────┘
 //! ```
 //!
-//! To hand a client over to another thread is one more sleep and one more wake-up. So the thread that
-//! has accepted a client serves it, if there is another in `accept()` for the next one. If there is
-//! not, the thread that is already running goes on accepting. Of a thousand clients that connect at
-//! once, each would otherwise wait until one more new thread has had its turn among all that run.
+//! Handing a client over to another thread costs a sleep and a wake-up. So the thread that has accepted
+//! a client serves it, if another is in `accept()` for the next one. If none is, a new thread serves
+//! it, and the one that is already running goes on accepting. Otherwise each of a thousand clients that
+//! connect at once would wait until one more new thread has had its turn among all that run.
 //!
 //! 1. As long as the server runs, somebody is in `accept()`, or on the way there.
 //! 2. A thread that has served its connection takes the next one. Starting and ending threads is
