@@ -233,7 +233,7 @@ impl Desk {
         bash.env("DBCHECK", target().join("debug/dbcheck"));
         bash.env_remove("RUST_BACKTRACE").env_remove("RUST_LIB_BACKTRACE").env_remove("BASH_ENV");
         // curl would ask a proxy for its own localhost.
-        for name in ["http_proxy", "all_proxy", "ALL_PROXY"] {
+        for name in ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
             bash.env_remove(name);
         }
         bash
