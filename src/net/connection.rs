@@ -219,7 +219,9 @@ impl Connection<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read as _, Write as _};
+    #[cfg(target_os = "linux")]
+    use std::io::Read as _;
+    use std::io::Write as _;
     use std::net::TcpListener;
     use std::sync::Arc;
     use std::time::Duration;
