@@ -146,7 +146,10 @@ fn client_leaves(run: &mut Run) -> Outcome {
             }
         }
     }
-    serves_others(run, "after some that left in the middle")
+    let others = serves_others(run, "after some that left in the middle");
+    // On a busy machine a server may notice them only now. If it ends then, it is this that ended it.
+    let _ = run.target.ended_within(Duration::from_millis(300));
+    others
 }
 
 /// How long a body is said to be.
