@@ -224,8 +224,8 @@ impl Acceptor {
             ErrorKind::Interrupted | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset => {
                 true
             }
-            // Most likely there is no file descriptor left. Linux gives out that of the next client
-            // before there is one: who waits in accept() has it, and nobody else is needed there.
+            // Most likely there is no file descriptor left. Linux reserves the next client's before that
+            // client comes: a thread that waits in accept() has it, and no other is needed there.
             _ if self.accepting.load(SeqCst) > 0 => false,
             // One that waits gives up its own. A pause, because the error comes at once and would come
             // again.

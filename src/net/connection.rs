@@ -150,8 +150,8 @@ impl Connection<'_> {
     }
 
     /// Before a wait: writes the answers that are ready. But where the last read was full, more is
-    /// likely to be there; then reads that first, and returns true. Who had to make room has no more to
-    /// come: that may go on for ever.
+    /// likely to be there; then reads that first, and returns true. Not where this connection had to make
+    /// room: a client that sends on and on would keep its thread.
     fn reads_on(&mut self) -> Result<bool, End> {
         if self.exchange.was_full() && self.seat.ended().is_none() && self.read(Wait::No)? {
             return Ok(true);
